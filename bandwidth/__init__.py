@@ -1,0 +1,1 @@
+"""Pure decisions about bandwidth: numpy arrays in, orders out; no I/O, no clock."""

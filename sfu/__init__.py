@@ -1,0 +1,1 @@
+"""The selective-forwarding server: sessions, routing and media sources over the packet engine."""
