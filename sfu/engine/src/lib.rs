@@ -5,3 +5,4 @@
 //! clock, opens a socket or allocates per packet once a path is established.
 
 pub mod api;
+pub mod core;
