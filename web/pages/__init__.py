@@ -1,0 +1,1 @@
+"""The pages: server-rendered HTML, message catalogues and static files."""
