@@ -1,0 +1,43 @@
+"""Tracks made on this machine: cameras, demonstrations, announcements."""
+
+from __future__ import annotations
+
+from sfu.ids import Codec, EncodingSpec, SourceHandle
+from sfu.registry import Registry
+from sfu.source import Source
+
+__all__ = ["LocalSource"]
+
+
+class LocalSource(Source):
+    """A source fed with encoded frames by this process.
+
+    Subscribers' key-frame requests cannot reach an encoder here; feed key frames at least every few
+    seconds, joiners start from the cached group of pictures.
+    """
+
+    def __init__(
+        self, registry: Registry, *, is_audio: bool, label: str, encodings: tuple[EncodingSpec, ...]
+    ) -> None:
+        """Makes the source in the engine."""
+        rows: list[tuple[str, int, int]] = [*encodings]
+        handle = SourceHandle(registry.engine.add_source(None, "", is_audio, rows))
+        super().__init__(registry, handle, is_audio=is_audio, specs=encodings, transport=None)
+        self.label = label
+
+    def push_frame(self, codec: Codec, ts_rtp: int, data: bytes, *, encoding: int = 0) -> None:
+        """Send one frame now.
+
+        Args:
+            codec: VP8, H264 or OPUS; the same for the whole life of the source.
+            ts_rtp: codec clock, taken modulo 2^32.
+            data: VP8 frame, H.264 access unit in Annex B, or Opus packet.
+            encoding: index of the simulcast layer.
+        """
+        if self.is_closed:
+            return
+        self._registry.engine.push_frame(
+            self.handle, encoding, int(codec), ts_rtp & 0xFFFF_FFFF, data
+        )
+        if encoding not in self.encodings:
+            self.handle_started(encoding, 0, codec)

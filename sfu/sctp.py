@@ -1,0 +1,125 @@
+"""aiortc's SCTP association with the bounds that a server facing the open internet needs.
+
+aiortc trusts its peer: it takes any number of streams, channels and gap blocks, ignores its own
+receive window, and stops on the first malformed message. Each override here closes one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiortc.rtcdatachannel import RTCDataChannel
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcsctptransport import (
+    SCTP_TSN_MODULO,
+    WEBRTC_BINARY,
+    WEBRTC_DCEP,
+    DataChunk,
+    RTCSctpTransport,
+    SackChunk,
+)
+
+from sfu.bucket import TokenBucket
+from sfu.config import DataLimits
+from sfu.stats import Counters
+
+__all__ = ["BoundedSctp"]
+
+# RFC 9260 allows 1 s; libwebrtc's dcsctp uses 400 ms and 500 ms, which matters on lossy radio.
+_RTO_MIN_S = 0.4
+_RTO_INITIAL_S = 0.5
+# Chunks out of order kept before newer ones are refused; sorted by aiortc on every chunk.
+_MAX_MISORDERED = 512
+# What a chunk costs beyond its payload.
+_CHUNK_OVERHEAD_BYTES = 256
+_DCEP_OPEN = 3
+
+
+class BoundedSctp(RTCSctpTransport):
+    """One association; binary messages go straight to ``on_binary``."""
+
+    def __init__(
+        self,
+        transport: RTCDtlsTransport,
+        limits: DataLimits,
+        counters: Counters,
+        *,
+        clock: Callable[[], float],
+        on_binary: Callable[[RTCDataChannel, bytes], None],
+    ) -> None:
+        """Sends nothing before ``start``."""
+        super().__init__(transport)
+        self._limits = limits
+        self._counters = counters
+        self._clock = clock
+        self._on_binary = on_binary
+        self._advertised_rwnd = limits.receive_window_bytes
+        self._inbound_streams_max = limits.max_streams
+        self._outbound_streams_count = limits.max_streams
+        self._rto = _RTO_INITIAL_S
+        self._bucket = TokenBucket(rate_per_s=limits.messages_per_s, burst=limits.message_burst)
+
+    @property
+    def outbound_bytes(self) -> int:
+        """Bytes handed to the association and not yet sent for the first time."""
+        return sum(len(chunk.user_data) for chunk in self._outbound_queue)
+
+    async def _handle_data(self, data: bytes) -> None:
+        try:
+            await super()._handle_data(data)
+        except ConnectionError:
+            raise
+        except Exception:
+            # aiortc asserts and decodes on what the peer sent; whatever that raises is the peer's.
+            self._counters["sctp_malformed"] += 1
+
+    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+        if self._last_received_tsn is None or chunk.stream_id >= self._limits.max_streams:
+            self._counters["sctp_bad_stream"] += 1
+            return
+        is_next = chunk.tsn == (self._last_received_tsn + 1) % SCTP_TSN_MODULO
+        is_full = self._advertised_rwnd <= 0 or len(self._sack_misordered) >= _MAX_MISORDERED
+        if is_full and not (is_next and self._advertised_rwnd > -self._limits.max_message_bytes):
+            # Not acknowledged, so a well-behaved peer sends it again when the window is open.
+            self._counters["sctp_over_window"] += 1
+            return
+        await super()._receive_data_chunk(chunk)
+
+    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
+        # A gap ends at the last chunk we sent; a longer one would only burn time in aiortc's loops.
+        reach = (self._local_tsn - 1 - chunk.cumulative_tsn) % SCTP_TSN_MODULO
+        if any(start > end or end > reach for start, end in chunk.gaps):
+            self._counters["sctp_bad_sack"] += 1
+            return
+        await super()._receive_sack_chunk(chunk)
+
+    async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        if pp_id == WEBRTC_DCEP:
+            await self._receive_dcep(stream_id, data)
+            return
+        channel = self._data_channels.get(stream_id)
+        if channel is None:
+            self._counters["data_unknown_channel"] += 1
+        elif len(data) > self._limits.max_message_bytes:
+            self._counters["data_too_large"] += 1
+        elif not self._bucket.take(self._clock()):
+            self._counters["data_over_rate"] += 1
+        elif pp_id == WEBRTC_BINARY:
+            self._on_binary(channel, data)
+        else:
+            self._counters["data_not_binary"] += 1
+
+    async def _receive_dcep(self, stream_id: int, data: bytes) -> None:
+        is_open = data[:1] == bytes([_DCEP_OPEN])
+        if is_open and (
+            stream_id in self._data_channels
+            or len(self._data_channels) >= self._limits.max_channels
+        ):
+            self._counters["data_open_refused"] += 1
+            return
+        await self._data_channel_receive(stream_id, WEBRTC_DCEP, data)
+
+    def _update_rto(self, R: float) -> None:
+        super()._update_rto(R)
+        if self._srtt is not None and self._rttvar is not None:
+            self._rto = max(_RTO_MIN_S, min(self._srtt + 4 * self._rttvar, self._rto))

@@ -1,0 +1,196 @@
+"""Published tracks and subscriptions to them, as Python sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sfu.errors import MediaClosedError
+from sfu.ids import Codec, EncodingInfo, EncodingSpec, Layers, Payload, SinkHandle, SourceHandle
+from sfu.registry import Registry
+
+if TYPE_CHECKING:
+    from sfu.transport import Transport
+
+__all__ = ["Sink", "Source"]
+
+_ALL_ENCODINGS = 255
+
+
+class Source:
+    """One published track with all its encodings.
+
+    Attributes:
+        handle: the engine's number for it.
+        is_audio: audio or video.
+        transport: where it comes from; None for a local source.
+        specs: the encodings as announced, lowest first.
+        encodings: those that have started, by index into ``specs``.
+        on_started: called once for every encoding (and again when its SSRC changes) with index,
+            SSRC and codec.
+        on_watched: called with True when the first unpaused sink or tap appears, with False when
+            the last is gone or paused.
+        on_closed: called once.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        handle: SourceHandle,
+        *,
+        is_audio: bool,
+        specs: Sequence[EncodingSpec],
+        transport: Transport | None,
+    ) -> None:
+        """Wraps a source that the engine already has."""
+        self._registry = registry
+        self.handle = handle
+        self.is_audio = is_audio
+        self.transport = transport
+        self.specs = tuple(specs)
+        self.encodings: dict[int, EncodingInfo] = {}
+        self.on_started: Callable[[int, int, Codec], None] | None = None
+        self.on_watched: Callable[[bool], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
+        self.is_muted = False
+        self.is_closed = False
+        self._watchers: set[object] = set()
+        registry.sources[handle] = self
+
+    def __repr__(self) -> str:
+        """The handle, for logs."""
+        return f"<{type(self).__name__} {self.handle} {'audio' if self.is_audio else 'video'}>"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether an unpaused sink or a tap is there."""
+        return bool(self._watchers)
+
+    @property
+    def codec(self) -> Codec | None:
+        """What arrives, None before the first packet."""
+        return next((info.codec for info in self.encodings.values()), None)
+
+    def mute(self, is_muted: bool) -> None:
+        """Stop or resume forwarding; arriving media is dropped meanwhile."""
+        if not self.is_closed and is_muted != self.is_muted:
+            self.is_muted = is_muted
+            self._registry.engine.mute_source(self.handle, is_muted)
+
+    def request_keyframe(self, encoding: int = _ALL_ENCODINGS) -> None:
+        """Ask the publisher for a key frame, within the engine's budget."""
+        if not self.is_closed:
+            self._registry.engine.request_keyframe(self.handle, encoding)
+
+    def close(self) -> None:
+        """End the track. Its sinks stay, silent, until closed; its taps end."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._registry.sources.pop(self.handle, None)
+        self._registry.engine.remove_source(self.handle)
+        for tap in [tap for tap in self._registry.taps.values() if tap.source is self]:
+            tap.handle_source_closed()
+        self._watchers.clear()
+        if self.on_closed is not None:
+            self.on_closed()
+
+    def handle_started(self, encoding: int, ssrc: int, codec: Codec) -> None:
+        """Take the engine's news that an encoding flows."""
+        rid = self.specs[encoding].rid if encoding < len(self.specs) else ""
+        self.encodings[encoding] = EncodingInfo(rid, ssrc, codec)
+        if self.on_started is not None:
+            self.on_started(encoding, ssrc, codec)
+
+    def add_watcher(self, watcher: object) -> None:
+        """Count somebody who sees this source now (a sink or a tap)."""
+        was_watched = self.is_watched
+        self._watchers.add(watcher)
+        if not was_watched and self.on_watched is not None:
+            self.on_watched(True)
+
+    def remove_watcher(self, watcher: object) -> None:
+        """Stop counting; harmless when not counted."""
+        if watcher not in self._watchers:
+            return
+        self._watchers.discard(watcher)
+        if not self._watchers and self.on_watched is not None:
+            self.on_watched(False)
+
+
+class Sink:
+    """One subscription of one transport to one source.
+
+    Attributes:
+        handle: the engine's number for it.
+        layers: the last orders.
+        on_started: called once, when its first packet has left.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        transport: Transport,
+        source: Source,
+        *,
+        ssrc: int,
+        rtx_ssrc: int,
+        mid: str,
+        payloads: Sequence[Payload],
+        layers: Layers,
+    ) -> None:
+        """Makes the subscription in the engine."""
+        if source.is_closed:
+            raise MediaClosedError("source")
+        self._registry = registry
+        self.transport = transport
+        self.source = source
+        self.ssrc = ssrc
+        self.rtx_ssrc = rtx_ssrc
+        self.mid = mid
+        self.layers = layers
+        self.on_started: Callable[[], None] | None = None
+        self.is_started = False
+        self.is_closed = False
+        self.handle = SinkHandle(
+            registry.engine.add_sink(
+                transport.handle,
+                source.handle,
+                ssrc,
+                rtx_ssrc,
+                mid,
+                [(p.pt, int(p.codec), p.rtx_pt) for p in payloads],
+                *layers,
+            )
+        )
+        registry.sinks[self.handle] = self
+        if not layers.paused:
+            source.add_watcher(self)
+
+    def set_layers(self, spatial: int, temporal: int, paused: bool) -> None:
+        """Order which layers this subscriber gets; equal orders cost nothing."""
+        layers = Layers(spatial, temporal, paused)
+        if self.is_closed or layers == self.layers:
+            return
+        self.layers = layers
+        self._registry.engine.set_layers(self.handle, spatial, temporal, paused)
+        if paused:
+            self.source.remove_watcher(self)
+        else:
+            self.source.add_watcher(self)
+
+    def close(self) -> None:
+        """End the subscription."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._registry.sinks.pop(self.handle, None)
+        self._registry.engine.remove_sink(self.handle)
+        self.transport.sinks.discard(self)
+        self.source.remove_watcher(self)
+
+    def handle_started(self) -> None:
+        """Take the engine's news that the first packet left."""
+        self.is_started = True
+        if self.on_started is not None:
+            self.on_started()
