@@ -91,7 +91,8 @@ def local_addresses(
     """Return the addresses to announce for sockets bound to ``hosts``, best first.
 
     ``node_ip`` replaces everything else. A wildcard host stands for the addresses of its family on
-    all interfaces but container bridges, link-local ones, and loopback unless nothing else is there.
+    all interfaces but container bridges, link-local ones, and loopback unless nothing else is
+    there.
     """
     if node_ip:
         return (node_ip,)

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple, NewType
 
 __all__ = [
+    "BEST_LAYERS",
     "EXTENSION_URIS",
     "Codec",
     "EncodingInfo",
@@ -92,3 +93,6 @@ class Layers(NamedTuple):
     spatial: int = 2  # index into the source's encodings; the next lower active one is used
     temporal: int = 7  # highest temporal layer; 7 = all
     paused: bool = False
+
+
+BEST_LAYERS = Layers()

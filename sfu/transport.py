@@ -13,7 +13,14 @@ from sfu.datachannel import DataChannels
 from sfu.dtls import DatagramInbox, DtlsTransport
 from sfu.errors import MediaClosedError
 from sfu.ice import IceParameters
-from sfu.ids import EncodingSpec, Layers, Payload, SourceHandle, TransportHandle
+from sfu.ids import (
+    BEST_LAYERS,
+    EncodingSpec,
+    Layers,
+    Payload,
+    SourceHandle,
+    TransportHandle,
+)
 from sfu.registry import Registry
 from sfu.source import Sink, Source
 
@@ -36,9 +43,10 @@ class Path(NamedTuple):
 class Transport:
     """A peer connection's lower half.
 
-    States: ``new`` → ``connecting`` (the peer's parameters are known) → ``connected`` (ICE and DTLS)
-    ⇄ ``disconnected`` (nothing authenticated for 5 s) → ``failed`` (30 s, or the handshake failed)
-    → ``closed``. A failed one comes back by itself when the peer is heard again, unless DTLS failed.
+    States: ``new`` → ``connecting`` (the peer's parameters are known) → ``connected`` (ICE and
+    DTLS) ⇄ ``disconnected`` (nothing authenticated for 5 s) → ``failed`` (30 s, or the handshake
+    failed) → ``closed``. A failed one comes back by itself when the peer is heard again, unless
+    DTLS failed.
 
     Attributes:
         handle: the engine's number for it.
@@ -161,7 +169,7 @@ class Transport:
         rtx_ssrc: int,
         mid: str,
         payloads: Sequence[Payload],
-        layers: Layers = Layers(),
+        layers: Layers = BEST_LAYERS,
     ) -> Sink:
         """Send a source to the peer in section ``mid``."""
         self._check_open()
