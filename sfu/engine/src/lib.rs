@@ -6,3 +6,6 @@
 
 pub mod api;
 pub mod core;
+pub mod net;
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,247 @@
+//! The loop: receive all that waits → commands → timers → flush → events, then wait.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use super::counters::NetCounters;
+use super::exchange::{Exchange, Fill, Notice};
+use super::tcp::{FIRST_CONNECTION_TOKEN, TcpPorts};
+use super::udp::{ReceiveBuffers, UdpPort};
+use crate::api::{Command, Event, Local, Micros, Path, TapFrame, TapId};
+use crate::core::{Core, Egress};
+
+/// Token of the waker; sockets follow.
+pub const WAKER_TOKEN: Token = Token(0);
+/// First token of UDP sockets, then come listeners.
+pub const FIRST_SOCKET_TOKEN: usize = 1;
+/// Batches taken from one UDP socket before everything is flushed: 4 × 32 slots, each up to 64
+/// datagrams with GRO. More would delay what is already here.
+const RECEIVE_ROUNDS: usize = 4;
+/// Longest wait; bounds what a lost wake-up could cost.
+const MAX_WAIT_US: Micros = 1_000_000;
+/// Wait after a lock was found taken, or after a timer that stays due.
+const RETRY_US: Micros = 1_000;
+
+/// Everything one media thread owns.
+pub struct MediaThread {
+    pub(super) poll: Poll,
+    pub(super) udp: Vec<UdpPort>,
+    pub(super) tcp: TcpPorts,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) core: Core,
+    pub(super) state: LoopState,
+}
+
+/// What lives from turn to turn beside the sockets.
+#[derive(Default)]
+pub struct LoopState {
+    counters: NetCounters,
+    commands: Vec<Command>,
+    notices: Vec<Notice>,
+    /// Taps that may hold frames in the core.
+    ready_taps: Vec<TapId>,
+    tap_batch: Vec<TapFrame>,
+    /// The latest time the core has seen; it never runs backwards.
+    core_now: Micros,
+    needs_retry: bool,
+}
+
+/// Where the core's datagrams go.
+struct Wire<'a> {
+    udp: &'a [UdpPort],
+    tcp: &'a mut TcpPorts,
+    counters: &'a mut NetCounters,
+    now: Micros,
+}
+
+impl Egress for Wire<'_> {
+    fn send(&mut self, path: Path, data: &[u8], segment: Option<usize>) {
+        match path.local {
+            Local::Udp(index) => {
+                if let Some(port) = self.udp.get(usize::from(index)) {
+                    port.send(self.counters, path.remote, data, segment);
+                }
+            }
+            Local::Tcp(id) => self.tcp.send(self.now, self.counters, id, data, segment),
+        }
+    }
+}
+
+impl MediaThread {
+    /// Runs until stopped. A panic marks the engine dead instead of leaving a silent process.
+    pub fn run(mut self) {
+        let exchange = Arc::clone(&self.exchange);
+        // The state is never looked at again after a panic, so it need not be consistent.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_loop()));
+        exchange.mark_dead(!matches!(outcome, Ok(Ok(()))));
+    }
+
+    fn run_loop(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffers = ReceiveBuffers::new();
+        while !self.exchange.is_stopping() {
+            self.wait(&mut events)?;
+            self.turn(&mut buffers);
+        }
+        // Orders given before the end, such as DTLS close alerts, still leave.
+        self.turn(&mut buffers);
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = Duration::from_micros(self.wait_us(self.exchange.now_us()));
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in events.iter() {
+            let Some(index) = event.token().0.checked_sub(FIRST_SOCKET_TOKEN) else {
+                continue;
+            };
+            if let Some(port) = self.udp.get_mut(index) {
+                port.is_readable = true;
+            } else if event.token().0 < FIRST_CONNECTION_TOKEN {
+                self.tcp.on_acceptable(index - self.udp.len());
+            } else {
+                let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                self.tcp
+                    .on_ready(event.token(), is_readable, event.is_writable());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_us(&self, now: Micros) -> Micros {
+        if self.tcp.has_work() || self.udp.iter().any(|port| port.is_readable) {
+            return 0;
+        }
+        let due = self.core.next_timeout().min(self.tcp.next_sweep());
+        // A timer that is still due after `handle_timeout` must not become a busy loop.
+        let wait = due.saturating_sub(now).clamp(
+            if due <= self.state.core_now {
+                RETRY_US
+            } else {
+                0
+            },
+            MAX_WAIT_US,
+        );
+        if self.state.needs_retry {
+            wait.min(RETRY_US)
+        } else {
+            wait
+        }
+    }
+
+    fn turn(&mut self, buffers: &mut ReceiveBuffers) {
+        self.state.counters.net_loops += 1;
+        self.state.needs_retry = false;
+        self.receive(buffers);
+        self.apply_commands();
+        let now = self.advance();
+        if self.core.next_timeout() <= now {
+            self.core.handle_timeout(now);
+        }
+        self.tcp.sweep(now, &mut self.state.counters);
+        self.flush(now);
+        self.report(now);
+    }
+
+    /// The core's clock: never backwards, also not behind a kernel receive time.
+    fn advance(&mut self) -> Micros {
+        self.state.core_now = self.state.core_now.max(self.exchange.now_us());
+        self.state.core_now
+    }
+
+    fn receive(&mut self, buffers: &mut ReceiveBuffers) {
+        let (core, state) = (&mut self.core, &mut self.state);
+        for (index, port) in self.udp.iter_mut().enumerate() {
+            let local = Local::Udp(index as u8);
+            for _ in 0..RECEIVE_ROUNDS {
+                if !port.is_readable {
+                    break;
+                }
+                let now = self.exchange.now_us();
+                let core_now = &mut state.core_now;
+                port.receive(buffers, &mut state.counters, |age, remote, data| {
+                    // When the kernel got it, not when we had time for it: TWCC depends on it.
+                    let arrived = now.saturating_sub(age.as_micros() as Micros);
+                    *core_now = (*core_now).max(arrived);
+                    core.handle_datagram(*core_now, Path { local, remote }, data);
+                });
+            }
+        }
+        let now = self.exchange.now_us();
+        self.tcp.accept(now, &mut state.counters);
+        let core_now = &mut state.core_now;
+        self.tcp
+            .receive(now, &mut state.counters, |id, remote, data| {
+                *core_now = (*core_now).max(now);
+                core.handle_datagram(
+                    *core_now,
+                    Path {
+                        local: Local::Tcp(id),
+                        remote,
+                    },
+                    data,
+                );
+            });
+    }
+
+    fn apply_commands(&mut self) {
+        self.state.needs_retry |= !self.exchange.take_commands(&mut self.state.commands);
+        let now = self.advance();
+        for command in self.state.commands.drain(..) {
+            self.core.apply(now, command);
+        }
+    }
+
+    fn flush(&mut self, now: Micros) {
+        let counters = &mut self.state.counters;
+        let mut wire = Wire {
+            udp: &self.udp,
+            tcp: &mut self.tcp,
+            counters,
+            now,
+        };
+        self.core.flush(now, &mut wire);
+        self.tcp.write_dirty();
+        while let Some(id) = self.tcp.poll_closed() {
+            self.core.handle_closed(now, Local::Tcp(id));
+        }
+    }
+
+    fn report(&mut self, now: Micros) {
+        let state = &mut self.state;
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                Event::TapReady { tap } if state.ready_taps.contains(&tap) => {}
+                Event::TapReady { tap } => state.ready_taps.push(tap),
+                event => state.notices.push(Notice::Core(event)),
+            }
+        }
+        let (core, exchange) = (&mut self.core, &self.exchange);
+        let (batch, notices, needs_retry) = (
+            &mut state.tap_batch,
+            &mut state.notices,
+            &mut state.needs_retry,
+        );
+        state.ready_taps.retain(|&tap| {
+            let mut is_filled = false;
+            let fill = exchange.fill_tap(core, tap, batch, &mut is_filled);
+            if is_filled {
+                notices.push(Notice::Core(Event::TapReady { tap }));
+            }
+            *needs_retry |= fill == Fill::Busy;
+            fill != Fill::Done
+        });
+        state.counters.net_tcp_open = self.tcp.count() as u64;
+        let is_published =
+            exchange.publish_events(&mut state.notices, &mut state.counters.net_dropped_events);
+        let is_answered = exchange.answer(core, now, &mut state.counters);
+        state.needs_retry |= !is_published || !is_answered;
+    }
+}
