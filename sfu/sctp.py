@@ -30,8 +30,8 @@ _RTO_MIN_S = 0.4
 _RTO_INITIAL_S = 0.5
 # Chunks out of order kept before newer ones are refused; sorted by aiortc on every chunk.
 _MAX_MISORDERED = 512
-# What a chunk costs beyond its payload.
-_CHUNK_OVERHEAD_BYTES = 256
+# Fragments kept whatever their size; each is a Python object of some 500 bytes.
+_MAX_FRAGMENTS = 2048
 _DCEP_OPEN = 3
 
 
@@ -79,11 +79,19 @@ class BoundedSctp(RTCSctpTransport):
             return
         is_next = chunk.tsn == (self._last_received_tsn + 1) % SCTP_TSN_MODULO
         is_full = self._advertised_rwnd <= 0 or len(self._sack_misordered) >= _MAX_MISORDERED
-        if is_full and not (is_next and self._advertised_rwnd > -self._limits.max_message_bytes):
+        # The next chunk in order may be what lets the rest go: it is taken a little beyond.
+        has_reserve = (
+            self._advertised_rwnd > -self._limits.max_message_bytes
+            and self._count_fragments() < _MAX_FRAGMENTS
+        )
+        if not has_reserve or (is_full and not is_next):
             # Not acknowledged, so a well-behaved peer sends it again when the window is open.
             self._counters["sctp_over_window"] += 1
             return
         await super()._receive_data_chunk(chunk)
+
+    def _count_fragments(self) -> int:
+        return sum(len(stream.reassembly) for stream in self._inbound_streams.values())
 
     async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
         # A gap ends at the last chunk we sent; a longer one would only burn time in aiortc's loops.
