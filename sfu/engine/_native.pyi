@@ -1,48 +1,42 @@
-"""The compiled packet engine. All methods return at once; none calls back into Python.
+"""The compiled packet engine. Orders return at once; none calls back into Python.
+
+Snapshots wait for the media thread without the GIL: well under a millisecond as a rule, 250 ms at
+most, after which the previous rows are returned. Rows may be 50 ms old.
 
 Identifiers are ints handed out by the add_* methods and never reused. Codec numbers are those of
 `api::Codec` (1 opus, 2 red, 3 vp8, 4 h264, 5 vp9, 6 av1).
 """
 
-from typing import final
+from typing import final, type_check_only
 
 __all__ = ["Engine", "EngineError", "Simulator"]
 
-class EngineError(Exception): ...
+class EngineError(Exception):
+    """A malformed argument, too much waiting (65 536 orders or 32 MB of frames), or closed."""
 
 # (pt, codec, rtx_pt or 0)
-Payload = tuple[int, int, int]
+_Payload = tuple[int, int, int]
 # ("dtls", transport, bytes) | ("transport", transport, state, proto "udp"/"tcp"/"", ip, port)
-# ("encoding", source, encoding, ssrc, codec) | ("sink", sink) | ("tap", tap)
-Event = tuple[object, ...]
+# ("encoding", source, encoding, ssrc, codec) | ("sink", sink)
+# ("tap", tap): its queue was empty and is not any more; drain until fewer than asked come back
+# ("dead",): the media thread failed; nothing is forwarded any more (Engine only)
+_Event = tuple[object, ...]
 # (ts_rtp_ext, arrived_us, captured_us, is_key, encoding, codec, lost_before, data)
-Frame = tuple[int, int, int, bool, int, int, int, bytes]
+_Frame = tuple[int, int, int, bool, int, int, int, bytes]
 
-@final
-class Engine:
-    """Sockets and the media thread. Bind errors raise OSError."""
-
-    def __init__(self, udp: list[tuple[str, int]], tcp: list[tuple[str, int]]) -> None:
-        """Binds and starts. Port 0 picks one; every further entry then uses the first entry's port if it can."""
-
-    udp_ports: list[int]
-    tcp_ports: list[int]
-    event_fd: int  # readable while events wait; give it to loop.add_reader
-    def close(self) -> None: ...
-    def now_us(self) -> int:
-        """The engine's monotonic clock."""
+@type_check_only
+class _Orders:
+    """What Engine and Simulator share. An order for an id that is gone is a counted no-op."""
 
     def add_transport(self, local_ufrag: str, local_pwd: str) -> int: ...
     def restart_ice(self, transport: int, local_ufrag: str, local_pwd: str) -> None: ...
     def set_remote_ice(self, transport: int, remote_ufrag: str, remote_pwd: str) -> None: ...
     def set_media(
-        self, transport: int, extensions: dict[str, int], payloads: list[Payload]
+        self, transport: int, extensions: dict[str, int], payloads: list[_Payload]
     ) -> None:
         """extensions: keys are the field names of api::ExtMap; missing = 0."""
 
-    def set_srtp(
-        self, transport: int, profile: str, receive_key: bytes, send_key: bytes
-    ) -> None:
+    def set_srtp(self, transport: int, profile: str, receive_key: bytes, send_key: bytes) -> None:
         """profile: "AEAD_AES_128_GCM" or "AES_CM_128_HMAC_SHA1_80"; keys are key||salt."""
 
     def send_dtls(self, transport: int, data: bytes) -> None: ...
@@ -65,7 +59,7 @@ class Engine:
         ssrc: int,
         rtx_ssrc: int,
         mid: str,
-        payloads: list[Payload],
+        payloads: list[_Payload],
         spatial: int,
         temporal: int,
         paused: bool,
@@ -75,11 +69,11 @@ class Engine:
     def request_keyframe(self, source: int, encoding: int = 255) -> None: ...
     def add_tap(self, source: int, max_bytes: int = 8_000_000) -> int: ...
     def remove_tap(self, tap: int) -> None: ...
-    def drain_tap(self, tap: int, max_frames: int = 1000) -> list[Frame]: ...
+    def drain_tap(self, tap: int, max_frames: int = 1000) -> list[_Frame]: ...
     def push_frame(
         self, source: int, encoding: int, codec: int, ts_rtp: int, data: bytes
     ) -> None: ...
-    def drain_events(self) -> list[Event]: ...
+    def drain_events(self) -> list[_Event]: ...
     def snapshot_transports(self) -> bytes:
         """Rows of sfu.engine.TRANSPORT_DTYPE."""
 
@@ -90,17 +84,44 @@ class Engine:
         """Rows of sfu.engine.SINK_DTYPE."""
 
     def drain_twcc(self) -> bytes:
-        """Rows of sfu.engine.TWCC_DTYPE: what subscribers reported of what they got, oldest first; bounded."""
+        """Rows of sfu.engine.TWCC_DTYPE: what subscribers reported of what they got since the last
+        call, oldest first; bounded."""
 
     def counters(self) -> dict[str, int]:
-        """Engine-wide counters by name (drops by reason, datagrams, GSO bundles, stale commands …)."""
+        """Engine-wide counters by name: drops by reason, datagrams, bundles, stale orders. Names
+        that begin with net_ are of the sockets and exist in Engine only."""
 
 @final
-class Simulator:
+class Engine(_Orders):
+    """Sockets and the media thread. Bind errors raise OSError.
+
+    Bind concrete addresses where peers may reach several: replies of a wildcard socket leave from
+    the address that the kernel picks.
+    """
+
+    def __new__(cls, udp: list[tuple[str, int]], tcp: list[tuple[str, int]]) -> Engine:
+        """Binds and starts. Port 0 picks one; every further entry with port 0 then uses the first
+        entry's port if it can. IPv6 sockets take no IPv4."""
+
+    @property
+    def udp_ports(self) -> list[int]: ...
+    @property
+    def tcp_ports(self) -> list[int]: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait; give it to loop.add_reader. Emptied by drain_events."""
+
+    def close(self) -> None:
+        """Orders given before still leave. Waits for the thread; repeatable."""
+
+    def now_us(self) -> int:
+        """The engine's monotonic clock."""
+
+@final
+class Simulator(_Orders):
     """The same core without sockets or threads, driven by the caller's clock."""
 
-    def __init__(self, seed: int) -> None: ...
-    # every add_*/set_*/remove_*/drain_*/snapshot_* method of Engine is here as well
+    def __new__(cls, seed: int) -> Simulator: ...
     def handle_datagram(self, now_us: int, remote: tuple[str, int], data: bytes) -> None: ...
     def poll(self, now_us: int) -> list[tuple[str, int, bytes]]:
         """Runs due timers, flushes, and returns datagrams to send as (ip, port, data)."""
