@@ -9,3 +9,4 @@ pub mod core;
 pub mod net;
 #[cfg(feature = "python")]
 mod python;
+pub mod wire;
