@@ -1,0 +1,1 @@
+"""Store cameras: kept sealed, pulled while watched."""

@@ -1,0 +1,1 @@
+"""What every HTTP route shares: problems, request bodies, limits, headers."""

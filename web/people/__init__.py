@@ -1,0 +1,1 @@
+"""People: roles and their rights, host sessions, invitations, entering a room."""

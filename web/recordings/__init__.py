@@ -1,0 +1,1 @@
+"""Recording control, and the list, replay and removal of recordings."""

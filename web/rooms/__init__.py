@@ -1,0 +1,1 @@
+"""Rooms as hosts see them: titles, who is live."""

@@ -1,0 +1,1 @@
+"""LiveKit signaling over WebSocket: upgrade, framing, flow control."""

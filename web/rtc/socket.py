@@ -1,0 +1,123 @@
+"""One client's WebSocket: a bounded queue with one writer, pings, and an end in every case."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from aiohttp import WSMsgType, web
+
+PING_EVERY_S = 10.0
+SILENCE_S = 35.0
+"""A phone between two masts is silent for many seconds; its media tells sooner that it is gone."""
+MESSAGES_PER_TURN = 32
+"""Messages of one client handled before others get a turn of the event loop."""
+CODE_NORMAL = 1000
+CODE_GOING_AWAY = 1001
+CODE_UNSUPPORTED = 1003
+CODES_AT_ONCE = frozenset({1008, 1013})
+"""Policy violation and overload: nothing that is still queued is worth sending."""
+
+
+class SocketConnection:
+    """A WebSocket as signaling wants it: `send` and `close` that never block.
+
+    One writer task sends in order. How much may wait is bounded by signaling, which reads
+    `unsent_bytes` and closes a client that does not read.
+    """
+
+    def __init__(self, ws: web.WebSocketResponse, abort: Callable[[], None]) -> None:
+        """Take the open socket and what cuts the TCP connection."""
+        self._ws = ws
+        self._abort = abort
+        self._queue: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._close_code: int | None = None
+        self._unsent_bytes = 0
+        self.last_received_s = 0.0
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes taken by `send` and not yet written to the socket."""
+        return self._unsent_bytes
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._close_code is not None
+
+    def send(self, data: bytes) -> None:
+        """Queue one binary frame; nothing happens once closed."""
+        if self._close_code is None:
+            self._queue.append(data)
+            self._unsent_bytes += len(data)
+            self._wake.set()
+
+    def close(self, code: int) -> None:
+        """Close after what is queued, or at once for a client that broke a rule. Idempotent."""
+        if self._close_code is not None:
+            return
+        self._close_code = code
+        self._wake.set()
+        if code in CODES_AT_ONCE:
+            self._queue.clear()
+            self._unsent_bytes = 0
+            # The writer may wait for a client that reads nothing: only cutting the line ends that.
+            asyncio.get_running_loop().call_later(1.0, self._abort)
+
+    async def write(self) -> None:
+        """Send what is queued until closed; the writer task's whole life."""
+        try:
+            while True:
+                while self._queue:
+                    data = self._queue.popleft()
+                    await self._ws.send_bytes(data)
+                    self._unsent_bytes = max(0, self._unsent_bytes - len(data))
+                if self._close_code is not None:
+                    await self._ws.close(code=self._close_code)
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except (ConnectionError, RuntimeError):
+            # aiohttp raises RuntimeError for a socket that closed under the writer.
+            self._abort()
+
+    async def ping(self, now_s: Callable[[], float]) -> None:
+        """Ping, and cut a connection that has said nothing for long; runs until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(PING_EVERY_S)
+                if now_s() - self.last_received_s > SILENCE_S:
+                    self._abort()
+                    return
+                await self._ws.ping()
+        except (ConnectionError, RuntimeError):
+            self._abort()
+
+
+async def read_messages(
+    ws: web.WebSocketResponse,
+    connection: SocketConnection,
+    handle: Callable[[bytes], None],
+    now_s: Callable[[], float],
+) -> None:
+    """Hand every binary frame to `handle` until the socket ends."""
+    connection.last_received_s = now_s()
+    num_in_turn = 0
+    while True:
+        message = await ws.receive()
+        connection.last_received_s = now_s()
+        if message.type is WSMsgType.BINARY:
+            handle(message.data)
+            num_in_turn += 1
+            if num_in_turn >= MESSAGES_PER_TURN:
+                num_in_turn = 0
+                await asyncio.sleep(0)
+        elif message.type is WSMsgType.PING:
+            await ws.pong(message.data)
+        elif message.type is WSMsgType.TEXT:
+            # DEVIATION: LiveKit also takes JSON in text frames; every shipped SDK sends binary.
+            connection.close(CODE_UNSUPPORTED)
+        elif message.type is not WSMsgType.PONG:
+            return

@@ -1,0 +1,52 @@
+"""What the pages ask of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from web.pages.backend import InviteView
+from web.people.invites import Invites
+from web.people.sessions import HostSessions
+from web.rooms.catalogue import RoomCatalogue
+
+
+class Backend:
+    """Answers the pages from the parts of the server (a `PageBackend`)."""
+
+    def __init__(
+        self,
+        *,
+        sessions: HostSessions,
+        invites: Invites,
+        catalogue: RoomCatalogue,
+        recording_title: Callable[[str], Awaitable[str | None]],
+    ) -> None:
+        """Take the parts."""
+        self._sessions = sessions
+        self._invites = invites
+        self._catalogue = catalogue
+        self._recording_title = recording_title
+
+    def host_name(self, request: web.Request) -> str | None:
+        """Return "" for a host (a session has no name; the page asks), None for a stranger."""
+        return "" if self._sessions.is_host(request) else None
+
+    async def invite(self, code: str) -> InviteView | None:
+        """Return the invitation behind a link."""
+        found = await self._invites.find(code)
+        if found is None:
+            return None
+        title = await self._catalogue.title(found.room)
+        return InviteView(
+            code=code, room=found.room, title=title, role=found.role.value, name=found.name
+        )
+
+    async def room_title(self, room: str) -> str:
+        """Return what to call a room."""
+        return await self._catalogue.title(room)
+
+    async def recording_title(self, recording_id: str) -> str | None:
+        """Return a recording's title, or None."""
+        return await self._recording_title(recording_id)

@@ -1,0 +1,70 @@
+"""`aislecast serve`: starts, says where, waits for a signal, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import Final
+
+import structlog
+
+from web.ops.logs import Scrubber, configure_logs
+from web.server.banner import print_welcome
+from web.server.compose import Server
+from web.server.configs import load_secrets
+from web.settings.options import OptionError
+from web.settings.sources import Settings
+
+log = structlog.get_logger("web.server")
+
+STOP_WITHIN_S: Final = 9.0
+"""The promise is 10 s; a service manager kills after that."""
+
+
+async def serve(settings: Settings, *, version: str) -> int:
+    """Run until SIGTERM or SIGINT; a second one stops at once."""
+    secret = load_secrets(settings)
+    configure_logs(
+        is_json=settings.log_format == "json"
+        or (settings.log_format == "auto" and not sys.stderr.isatty()),
+        level=settings.log_level,
+        scrub=Scrubber(secret.texts()),
+    )
+    server = Server(settings, secret, version=version)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop, number)
+    try:
+        await server.start()
+    except OptionError:
+        await server.close()
+        raise
+    print_welcome(await server.welcome(), sys.stdout)
+    log.info("started", url=server.own_url, version=version)
+    await stop.wait()
+    await _stop(server)
+    return 0
+
+
+def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        log.warning("stopped_at_once", signal=number.name)
+        raise SystemExit(1)
+    log.info("stopping", signal=number.name)
+    stop.set()
+
+
+async def _stop(server: Server) -> None:
+    try:
+        async with asyncio.timeout(STOP_WITHIN_S):
+            with contextlib.suppress(asyncio.CancelledError):
+                await server.drain()
+            await server.close()
+    except TimeoutError:
+        log.error("stop_took_too_long", limit_s=STOP_WITHIN_S)
+    except Exception:
+        log.exception("stop_failed")
+    log.info("stopped")
