@@ -3,7 +3,7 @@
 //! The media thread never waits for a lock: it only tries, and comes back a millisecond later when
 //! a Python thread was descheduled while it held one. Python may wait, without the GIL.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -13,6 +13,7 @@ use std::{io, mem};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::counters::NetCounters;
+use super::tap_queues::TapQueues;
 use crate::api::{Command, Event, Micros, TapFrame, TapId};
 use crate::core::Core;
 
@@ -32,11 +33,12 @@ const SNAPSHOT_AGE_US: Micros = 50_000;
 const SNAPSHOT_WAIT: Duration = Duration::from_millis(250);
 
 /// A lock whose holder panicked still guards plain data.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+/// `None` while another thread holds it.
+pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match mutex.try_lock() {
         Ok(guard) => Some(guard),
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -82,6 +84,9 @@ const KINDS: [Kind; 5] = [
     Kind::Twcc,
 ];
 
+/// Bits of all kinds but TWCC.
+const ALL_ROWS: u8 = 0b1111;
+
 #[derive(Default)]
 struct Commands {
     queue: Vec<Command>,
@@ -101,12 +106,6 @@ struct Answers {
     counters: Vec<(&'static str, u64)>,
 }
 
-struct TapQueue {
-    frames: VecDeque<TapFrame>,
-    bytes: usize,
-    max_bytes: usize,
-}
-
 /// Shared by the media thread and the handle that Python holds.
 pub struct Exchange {
     commands: Mutex<Commands>,
@@ -114,7 +113,7 @@ pub struct Exchange {
     waker: mio::Waker,
     events: Mutex<VecDeque<Notice>>,
     event_fd: OwnedFd,
-    taps: Mutex<HashMap<TapId, TapQueue>>,
+    taps: TapQueues,
     wanted: AtomicU8,
     answers: Mutex<Answers>,
     answered: Condvar,
@@ -132,7 +131,7 @@ impl Exchange {
             waker,
             events: Mutex::default(),
             event_fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
-            taps: Mutex::default(),
+            taps: TapQueues::default(),
             wanted: AtomicU8::new(0),
             answers: Mutex::default(),
             answered: Condvar::new(),
@@ -193,32 +192,14 @@ impl Exchange {
         self.event_fd.as_fd()
     }
 
-    /// Makes room for a tap's frames, before its command is queued.
-    pub fn add_tap(&self, tap: TapId, max_bytes: usize) {
-        let queue = TapQueue {
-            frames: VecDeque::new(),
-            bytes: 0,
-            max_bytes,
-        };
-        lock(&self.taps).insert(tap, queue);
+    /// Queues of frames; for `add` and `remove`.
+    pub fn taps(&self) -> &TapQueues {
+        &self.taps
     }
 
-    /// Forgets a tap and its frames.
-    pub fn remove_tap(&self, tap: TapId) {
-        lock(&self.taps).remove(&tap);
-    }
-
-    /// Takes up to `max` frames. May wait for a lock.
+    /// Takes up to `max` frames of a tap. May wait for a lock.
     pub fn drain_tap(&self, tap: TapId, max: usize) -> Vec<TapFrame> {
-        let mut taps = lock(&self.taps);
-        let Some(queue) = taps.get_mut(&tap) else {
-            return Vec::new();
-        };
-        let was_full = queue.bytes >= queue.max_bytes;
-        let count = queue.frames.len().min(max);
-        let frames: Vec<TapFrame> = queue.frames.drain(..count).collect();
-        queue.bytes -= frames.iter().map(|frame| frame.data.len()).sum::<usize>();
-        drop(taps);
+        let (frames, was_full) = self.taps.drain(tap, max);
         if was_full {
             self.wake();
         }
@@ -253,7 +234,13 @@ impl Exchange {
             return answers;
         }
         let seen = answer.generation;
-        self.wanted.fetch_or(1 << index, Ordering::AcqRel);
+        // Who asks for one kind of rows asks for the others next: one wait serves them all.
+        let wanted = if kind == Kind::Twcc {
+            1 << index
+        } else {
+            ALL_ROWS
+        };
+        self.wanted.fetch_or(wanted, Ordering::AcqRel);
         self.wake();
         let is_waiting =
             |answers: &mut Answers| answers.by_kind[index].generation == seen && !self.is_dead();
@@ -326,37 +313,6 @@ impl Exchange {
         true
     }
 
-    /// Moves frames of `tap` out of the core while its queue has room. Returns whether the core may
-    /// hold more; `is_filled` tells that an empty queue got frames.
-    pub fn fill_tap(
-        &self,
-        core: &mut Core,
-        tap: TapId,
-        batch: &mut Vec<TapFrame>,
-        is_filled: &mut bool,
-    ) -> Fill {
-        const BATCH: usize = 8;
-        let Some(mut taps) = try_lock(&self.taps) else {
-            return Fill::Busy;
-        };
-        let Some(queue) = taps.get_mut(&tap) else {
-            return Fill::Done;
-        };
-        *is_filled = queue.frames.is_empty();
-        while queue.bytes < queue.max_bytes {
-            core.drain_tap(tap, BATCH, batch);
-            let count = batch.len();
-            queue.bytes += batch.iter().map(|frame| frame.data.len()).sum::<usize>();
-            queue.frames.extend(batch.drain(..));
-            if count < BATCH {
-                *is_filled &= !queue.frames.is_empty();
-                return Fill::Done;
-            }
-        }
-        *is_filled &= !queue.frames.is_empty();
-        Fill::Full
-    }
-
     /// Answers what was asked; true = nothing is left to answer.
     pub fn answer(&self, core: &mut Core, now: Micros, counters: &mut NetCounters) -> bool {
         if self.wanted.load(Ordering::Acquire) == 0 {
@@ -400,19 +356,86 @@ impl Exchange {
     }
 }
 
-/// What `Exchange::fill_tap` found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fill {
-    /// The core has no more frames of it.
-    Done,
-    /// The queue is full; frames wait in the core until Python takes some.
-    Full,
-    /// The lock was taken.
-    Busy,
-}
-
 fn drop_oldest_rows(rows: &mut Vec<u8>) -> u64 {
     let excess = rows.len().saturating_sub(MAX_TWCC_BYTES).div_ceil(TWCC_ROW);
     rows.drain(..(excess * TWCC_ROW).min(rows.len()));
     excess as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{SinkId, SourceId};
+
+    fn exchange() -> (mio::Poll, Exchange) {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        (poll, Exchange::new(waker).unwrap())
+    }
+
+    fn frame_of(size: usize) -> Command {
+        Command::PushFrame {
+            source: SourceId(1),
+            encoding: 0,
+            codec: crate::api::Codec::Vp8,
+            ts_rtp: 0,
+            data: vec![0; size],
+        }
+    }
+
+    #[test]
+    fn a_flood_of_frames_is_refused_but_orders_still_pass() {
+        let (_poll, exchange) = exchange();
+        let size = MAX_COMMAND_BYTES / 4;
+        for _ in 0..4 {
+            exchange.push_command(frame_of(size)).unwrap();
+        }
+        assert_eq!(exchange.push_command(frame_of(1)), Err(Refused::Full));
+        let order = Command::RemoveSink { sink: SinkId(1) };
+        exchange.push_command(order.clone()).unwrap();
+        let mut taken = Vec::new();
+        assert!(exchange.take_commands(&mut taken));
+        assert_eq!((taken.len(), &taken[4]), (5, &order));
+        exchange.push_command(frame_of(1)).unwrap();
+    }
+
+    #[test]
+    fn events_are_bounded_and_dropped_ones_counted() {
+        let (_poll, exchange) = exchange();
+        let mut dropped = 0;
+        let mut pending =
+            vec![Notice::Core(Event::SinkStarted { sink: SinkId(1) }); MAX_EVENTS + 9];
+        assert!(exchange.publish_events(&mut pending, &mut dropped));
+        assert_eq!((dropped, pending.len()), (9, 0));
+        assert_eq!(exchange.drain_events().len(), MAX_EVENTS);
+    }
+
+    #[test]
+    fn the_media_thread_never_waits_for_a_held_lock() {
+        let (_poll, exchange) = exchange();
+        let _commands = lock(&exchange.commands);
+        let _events = lock(&exchange.events);
+        let _answers = lock(&exchange.answers);
+        exchange.wanted.store(1, Ordering::Release);
+        let (mut core, mut counters) = (Core::new(1), NetCounters::default());
+        assert!(!exchange.take_commands(&mut Vec::new()));
+        assert!(!exchange.publish_events(&mut vec![Notice::Dead], &mut 0));
+        assert!(!exchange.answer(&mut core, 0, &mut counters));
+    }
+
+    #[test]
+    fn a_dead_engine_is_reported_and_refuses_orders() {
+        let (_poll, exchange) = exchange();
+        exchange.mark_dead(true);
+        assert_eq!(exchange.drain_events(), [Notice::Dead]);
+        assert_eq!(exchange.push_command(frame_of(1)), Err(Refused::Dead));
+        assert!(exchange.snapshot(Kind::Sinks).is_empty());
+    }
+
+    #[test]
+    fn the_oldest_rows_are_dropped_whole() {
+        let mut rows = vec![0; MAX_TWCC_BYTES - MAX_TWCC_BYTES % TWCC_ROW + 3 * TWCC_ROW];
+        assert!(drop_oldest_rows(&mut rows) >= 3);
+        assert!(rows.len() <= MAX_TWCC_BYTES && rows.len() % TWCC_ROW == 0);
+    }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 
 use super::counters::NetCounters;
-use super::exchange::{Exchange, Fill, Notice};
+use super::exchange::{Exchange, Notice};
+use super::tap_queues::Fill;
 use super::tcp::{FIRST_CONNECTION_TOKEN, TcpPorts};
 use super::udp::{ReceiveBuffers, UdpPort};
 use crate::api::{Command, Event, Local, Micros, Path, TapFrame, TapId};
@@ -231,7 +232,8 @@ impl MediaThread {
         );
         state.ready_taps.retain(|&tap| {
             let mut is_filled = false;
-            let fill = exchange.fill_tap(core, tap, batch, &mut is_filled);
+            let drain = |max, into: &mut Vec<TapFrame>| core.drain_tap(tap, max, into);
+            let fill = exchange.taps().fill(tap, batch, &mut is_filled, drain);
             if is_filled {
                 notices.push(Notice::Core(Event::TapReady { tap }));
             }

@@ -5,6 +5,8 @@ mod counters;
 mod exchange;
 mod framing;
 mod media_thread;
+mod reply_source;
+mod tap_queues;
 mod tcp;
 mod udp;
 

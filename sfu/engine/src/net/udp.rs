@@ -10,6 +10,7 @@ use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::counters::NetCounters;
+use super::reply_source::ReplySource;
 
 /// Asked of the kernel in both directions; a burst of 20 ms at 1 Gb/s is 2.5 MB.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
@@ -42,6 +43,8 @@ pub struct UdpPort {
     socket: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    /// Of sockets bound to all addresses.
+    replies: Option<ReplySource>,
     /// Readiness is edge-triggered: remembered until a read finds nothing.
     pub is_readable: bool,
 }
@@ -58,10 +61,12 @@ impl UdpPort {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let socket = mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr()?;
+        let replies = local.ip().is_unspecified().then(ReplySource::default);
         Ok(UdpPort {
             socket,
             state,
             local,
+            replies,
             is_readable: true,
         })
     }
@@ -120,6 +125,9 @@ impl UdpPort {
                 counters.net_udp_bad_source += 1;
                 continue;
             }
+            if let (Some(replies), Some(local)) = (&mut self.replies, meta.dst_ip) {
+                replies.handle_arrival(meta.addr, local);
+            }
             let age = meta
                 .timestamp
                 .and_then(|at| wall.checked_sub(at))
@@ -171,7 +179,7 @@ impl UdpPort {
             ecn: None,
             contents: data,
             segment_size: segment,
-            src_ip: None,
+            src_ip: self.replies.as_ref().and_then(|r| r.for_remote(remote)),
         };
         self.state
             .try_send(UdpSockRef::from(&self.socket), &transmit)
@@ -286,6 +294,24 @@ mod tests {
         from.send(&mut counters, to.local(), &[1; 2000], Some(1000));
         assert_eq!(received(&mut to, 2).len(), 2);
         assert_eq!(counters.net_gso_bundles, 0);
+    }
+
+    #[test]
+    fn a_wildcard_socket_answers_from_the_address_it_was_called_at() {
+        let mut server = UdpPort::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = server.local().port();
+        for host in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
+            let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(2)))
+                .unwrap();
+            client.send_to(b"hello", (host, port)).unwrap();
+            assert_eq!(received(&mut server, 1), [b"hello"]);
+            let remote = client.local_addr().unwrap();
+            server.send(&mut NetCounters::default(), remote, b"answer", None);
+            let (_, from) = client.recv_from(&mut [0; 64]).unwrap();
+            assert_eq!(from.to_string(), format!("{host}:{port}"));
+        }
     }
 
     #[test]

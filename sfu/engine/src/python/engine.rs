@@ -68,13 +68,13 @@ py_engine_methods!(Engine {
         let id = self.ids.next();
         // Half of the bound for frames in the core, half for those that wait for Python.
         let max_bytes = max_bytes / 2;
-        py.detach(|| self.inner.exchange().add_tap(TapId(id), max_bytes as usize));
+        py.detach(|| self.inner.exchange().taps().add(TapId(id), max_bytes as usize));
         self.order(py, Command::AddTap { tap: TapId(id), source: SourceId(source), max_bytes })?;
         Ok(id)
     }
 
     fn remove_tap(&self, py: Python<'_>, tap: u32) -> PyResult<()> {
-        py.detach(|| self.inner.exchange().remove_tap(TapId(tap)));
+        py.detach(|| self.inner.exchange().taps().remove(TapId(tap)));
         self.order(py, Command::RemoveTap { tap: TapId(tap) })
     }
 
