@@ -20,6 +20,8 @@ _ENCODING_NAMES = {
     Codec.VP9: "VP9",
     Codec.AV1: "AV1",
 }
+# Baseline, main and high; the 4:2:2 and 4:4:4 ones are decoded almost nowhere.
+_H264_PROFILES = ("42", "4d", "64")
 _BY_NAME = {name.lower(): codec for codec, name in _ENCODING_NAMES.items()}
 
 
@@ -90,7 +92,8 @@ def codec_of(payload: PayloadFormat, kind: Kind) -> Codec | None:
     match codec:
         case Codec.H264:
             # RFC 6184 §6.3: only mode 1 lets a frame be larger than one packet.
-            usable = parameters.get("packetization-mode") == "1"
+            profile = parameters.get("profile-level-id", "42e01f").lower()
+            usable = parameters.get("packetization-mode") == "1" and profile[:2] in _H264_PROFILES
         case Codec.VP9:
             usable = parameters.get("profile-id", "0") == "0"
         case Codec.AV1:

@@ -56,7 +56,7 @@ class Rid:
 
 @dataclass(frozen=True, slots=True)
 class Simulcast:
-    """`a=simulcast` (RFC 8853): streams in order, each a tuple of alternative rids, `~` = paused."""
+    """`a=simulcast` (RFC 8853): streams in order, each with alternative rids; `~` = paused."""
 
     send: tuple[tuple[str, ...], ...] = ()
     recv: tuple[tuple[str, ...], ...] = ()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfu.codecs import Codec, Kind
-from sfu.ids import EncodingSpec, Layers
+from sfu.codecs import Kind
+from sfu.ids import Codec, EncodingSpec, Layers
 
 if TYPE_CHECKING:
     from sfu.source import Sink, Source
@@ -97,6 +97,7 @@ class Subscription:
         self.ssrc = 0
         self.rtx_ssrc = 0
         self.is_closed = False
+        self.is_unsupported = False
         self._layers = Layers()
 
     @property
