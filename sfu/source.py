@@ -67,6 +67,11 @@ class Source:
         return bool(self._watchers)
 
     @property
+    def has_tap(self) -> bool:
+        """Whether somebody reads complete frames (a recorder)."""
+        return any(tap.source is self for tap in self._registry.taps.values())
+
+    @property
     def codec(self) -> Codec | None:
         """What arrives, None before the first packet."""
         return next((info.codec for info in self.encodings.values()), None)
