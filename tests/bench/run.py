@@ -37,7 +37,9 @@ def fan_out(start: object, sizes: tuple[int, ...], duration_s: int) -> list[Row]
     rows = []
     for size in sizes:
         with start() as server:  # type: ignore[operator]
-            rows.append(load(server, subscribers=size, rate=max(10, size / 20), duration=duration_s))
+            rows.append(
+                load(server, subscribers=size, rate=max(10, size / 20), duration=duration_s)
+            )
             show(rows[-1])
     return rows
 

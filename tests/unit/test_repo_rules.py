@@ -56,9 +56,7 @@ def test_unit_tests_never_wait_nor_read_the_clock() -> None:
 
 def test_tests_are_no_packages() -> None:
     """A `tests/web/__init__.py` would hide the real `web`."""
-    packages = {
-        str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("__init__.py")
-    }
+    packages = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("__init__.py")}
     assert packages == {"tests/support/testkit/__init__.py"}
 
 
@@ -69,7 +67,10 @@ def test_every_package_has_its_map(package: str) -> None:
 
 def test_links_in_documents_resolve() -> None:
     broken = []
-    for document in [ROOT / "README.md", *(p for name in PACKAGES for p in (ROOT / name).rglob("*.md"))]:
+    for document in [
+        ROOT / "README.md",
+        *(p for name in PACKAGES for p in (ROOT / name).rglob("*.md")),
+    ]:
         if {"vendor", "target"} & set(document.parts):
             continue
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", document.read_text()):
@@ -81,7 +82,9 @@ def test_links_in_documents_resolve() -> None:
 def test_lock_file_names_every_dependency() -> None:
     locked = {
         re.sub(r"[-_.]+", "-", name).lower()
-        for name in re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.M)
+        for name in re.findall(
+            r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements.lock").read_text(), re.M
+        )
     }
     project = (ROOT / "pyproject.toml").read_text()
     block = re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)
