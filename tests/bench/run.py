@@ -48,7 +48,8 @@ def show(row: Row) -> None:
     """One line a run."""
     print(
         f"{row['server']:>10} {row['subscribers']:>4} subscribers: "
-        f"{row['packets_per_s']:>9.0f} packets/s, {row['packets_per_cpu_s'] or 0:>7} per CPU-second, "
+        f"{row['packets_per_s']:>9.0f} packets/s, "
+        f"{row['packets_per_cpu_s'] or 0:>7} per CPU-second, "
         f"{row['cpu_s_per_million_packets']} CPU-s per million; "
         f"delay p50 {row['delay_p50_ms']} p99 {row['delay_p99_ms']} max {row['delay_max_ms']} ms; "
         f"join p50 {row['join_p50_ms']} p95 {row['join_p95_ms']} ms, {row['joined']} joined; "
@@ -69,8 +70,10 @@ def main() -> None:
     sizes = (40, 100) if options.quick else (40, 100, 200, 400)
     print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
           f"Linux {platform.release()}, Python {platform.python_version()}")  # fmt: skip
-    print("load: 1 publisher (VP8 180p/360p/720p, 1.8 Mb/s in all, and Opus); every client decrypts"
-          " and checks all it gets; loopback; delay includes both ends of the load tool")  # fmt: skip
+    print(
+        "load: 1 publisher (VP8 180p/360p/720p, 1.8 Mb/s in all, and Opus); every client decrypts\n"
+        "and checks all it gets; loopback; delay includes both ends of the load tool"
+    )
     rows = fan_out(aislecast, sizes, duration_s)
     print("interpreter held for 500 ms in every 2 s:")
     with aislecast(program=ROOT / "tests/bench/stalling_server.py") as server:

@@ -1,4 +1,4 @@
-"""One load client: LiveKit signalling in one-connection mode, DTLS here, media in the native part."""
+"""One load client: one-connection LiveKit signalling, DTLS here, media in the native part."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ import time
 from collections.abc import Callable
 
 import aiohttp
+import aislecast_load
 import jwt
 from dtls import DtlsIdentity, DtlsPeer
 from livekit.protocol import models, rtc
 from media import EncodedLayer
-from sdp import EXTENSIONS, OPUS_PT, VP8_PT, Answer, Section, build_offer, parse_answer
-from sdp import parse_candidates
-
-import aislecast_load
+from sdp import (
+    EXTENSIONS,
+    OPUS_PT,
+    VP8_PT,
+    Answer,
+    Section,
+    build_offer,
+    parse_answer,
+    parse_candidates,
+)
 
 HANDSHAKE_RETRY_S = 0.4
 
