@@ -40,7 +40,8 @@ def parse_sdp(text: str) -> SessionDescription:
         raise SdpError("sdp_too_many_sections", f"more than {MAX_SECTIONS} m-sections")
     description = SessionDescription()
     direction = _parse_session(description, lines[: starts[0] if starts else None])
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    # Without sections there is nothing to pair.
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=False):
         description.media.append(_parse_media(lines[start:end], direction))
     _check_mids(description)
     return description

@@ -78,7 +78,7 @@ class Offerer:
 
     def create_offer(self, *, ice_restart: bool) -> str:
         """Offers what the session should look like now; see `Session.create_offer`."""
-        if self._pending is not None:
+        if self._pending is not None and not ice_restart:
             raise SessionError("session_offer_pending", "the last offer has no answer yet")
         state = self._state
         if ice_restart:

@@ -128,6 +128,9 @@ class Session:
     def create_offer(self, *, ice_restart: bool = False) -> str:
         """Makes an offer that places every waiting subscription and retires removed ones.
 
+        With `ice_restart` it replaces an offer that waits for its answer: restarts are made where the
+        signalling connection broke, and that answer may never come.
+
         Raises:
             SessionError: the previous offer waits for its answer, or the peer makes the offers.
         """
