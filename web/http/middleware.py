@@ -95,6 +95,7 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add security headers, and CORS where API clients call (a signal on every response)."""
     headers = response.headers
+    headers["Server"] = "aislecast"
     headers.setdefault("X-Content-Type-Options", "nosniff")
     # Links hold codes: no other site may learn the address somebody came from.
     headers.setdefault("Referrer-Policy", "no-referrer")

@@ -23,7 +23,7 @@ SECRET_TEXTS: Final = (
         rf"\1={HIDDEN}",
     ),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@"), rf"\1{HIDDEN}@"),
-    (re.compile(r"/(j|h)/[\w-]{8,}"), rf"/\1/{HIDDEN}"),  # invitation and host links
+    (re.compile(r"/j/[\w-]{8,}"), f"/j/{HIDDEN}"),  # invitations
 )
 MAX_TEXT_CHARS: Final = 8_000
 MAX_DEPTH: Final = 4

@@ -94,15 +94,6 @@ class PeopleRoutes:
                 answers={204: "The session is over."},
             ),
             Operation(
-                "GET",
-                "/h/{key}",
-                self.handle_host_link,
-                "The link printed at start: signs in and opens the home page",
-                "people",
-                access="anyone",
-                answers={303: "To the home page."},
-            ),
-            Operation(
                 "POST",
                 "/api/invites",
                 self.handle_invite,
@@ -157,18 +148,6 @@ class PeopleRoutes:
         """End the session of this browser."""
         response = web.Response(status=204)
         self._access.sessions.sign_out(response)
-        return response
-
-    async def handle_host_link(self, request: web.Request) -> web.Response:
-        """Sign in by link; a wrong key lands on the sign-in page."""
-        response = web.Response(status=303, headers={"Location": "/", "Cache-Control": "no-store"})
-        try:
-            self._check_key(request, request.match_info["key"])
-        except Problem as problem:
-            if problem.status == 429:
-                raise
-            return response
-        self._access.sessions.sign_in(request, response)
         return response
 
     def _check_key(self, request: web.Request, key: str) -> None:

@@ -25,7 +25,6 @@ MAX_HEADERS = 100
 KEEPALIVE_S = 75.0
 LINGER_S = 2.0
 SHUTDOWN_S = 1.0
-REAL_PATHS = ("/rtc", "/twirp", "/whip", "/whep", "/api")
 
 
 def build_app(
@@ -43,9 +42,6 @@ def build_app(
     """
     app = web.Application(
         middlewares=[
-            web.normalize_path_middleware(
-                append_slash=False, merge_slashes=True, redirect_class=web.HTTPPermanentRedirect
-            ),
             log_access,
             answer_problems,
             answer_api_clients,

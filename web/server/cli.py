@@ -11,7 +11,7 @@ from typing import Any
 
 from web.server import token_command
 from web.settings.options import ENV_PREFIX, OPTIONS, Option, OptionError
-from web.settings.sources import Settings, load_settings
+from web.settings.sources import Settings, load_settings, unknown_variables
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
@@ -22,6 +22,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> i
     own = {option.name for option in OPTIONS} | {"config"}
     try:
         settings = load_settings({k: v for k, v in given.items() if k in own}, environ)
+        for name in unknown_variables(environ):
+            sys.stderr.write(f"aislecast: {name} is no option and is not used\n")
         if command == "token":
             return token_command.run(settings, given)
         return _serve(settings)

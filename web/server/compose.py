@@ -47,6 +47,7 @@ from web.webhooks.delivery import HttpPost, WebhookDelivery
 log = structlog.get_logger("web.server")
 
 DRAIN_WEBHOOKS_S: Final = 1.0
+WILDCARD_HOSTS: Final = ("0.0.0.0", "::")
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 FIRST_ROOM: Final = "first-walk"
 FIRST_ROOM_TITLE: Final = "第一次巡店 First walk"
@@ -104,9 +105,14 @@ class Server:
         )
         self.signaling.start()
         self._stack.push_async_callback(self._post.close)
-        self._address = settings.node_ip or primary_address()
+        self._address = settings.node_ip or self._listening_address()
         self.certificates = self._make_certificates()
         await self._listen()
+
+    def _listening_address(self) -> str:
+        """Return the address others reach the HTTP port at."""
+        host = self._settings.host
+        return primary_address() if host in WILDCARD_HOSTS else host
 
     def _make_certificates(self) -> Certificates | None:
         if not self._settings.tls:
@@ -214,9 +220,12 @@ class Server:
         room = await self.rooms.make(FIRST_ROOM_TITLE, name=FIRST_ROOM)
         code = await self.invites.make(room.name, Role.WALKER)
         base = self.own_url
+        # Without HTTPS browsers lend the camera to pages of localhost only.
+        is_plain = base.startswith("http:") and self._settings.host in WILDCARD_HOSTS
+        hq = f"http://localhost:{self.port}" if is_plain else base
         return Welcome(
-            host_url=f"{base}/",
-            host_link=f"{base}/h/{self._secrets.host_key}",
+            host_url=f"{hq}/",
+            host_link=f"{hq}/#key={self._secrets.host_key}",
             host_key_file=str(self._settings.data_dir / "host-key"),
             phone_url=f"{base}/j/{code}",
             room_title=room.title,

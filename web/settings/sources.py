@@ -49,7 +49,6 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Setti
     Raises:
         OptionError: an option is unknown or malformed, or the file cannot be read.
     """
-    _check_known_variables(environ)
     path = flags.get("config") or environ.get(f"{ENV_PREFIX}CONFIG")
     from_file = read_file(Path(path)) if path else {}
     values: dict[str, Any] = {}
@@ -94,10 +93,13 @@ def _check_known(given: Iterable[str], known: set[str], where: str) -> None:
         raise OptionError(f"unknown option {name!r}{where}{hint}")
 
 
-def _check_known_variables(environ: Mapping[str, str]) -> None:
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return variables with our prefix that no option is called: likely slips, worth a warning.
+
+    Not an error: container platforms set variables such as AISLECAST_SERVICE_HOST by themselves.
+    """
     known = {option.variable for option in OPTIONS} | {f"{ENV_PREFIX}CONFIG"}
-    given = [name for name in environ if name.startswith(ENV_PREFIX)]
-    _check_known(given, known, " in the environment")
+    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in known)
 
 
 def _take(option: Option, raw: Any, where: str) -> Any:

@@ -44,8 +44,10 @@ class WebhookDelivery:
         api_key: str,
         wall_s: Callable[[], float],
         post: Post,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Take where to post, what signs, and what posts."""
+        """Take where to post, what signs, what posts, and what waits between tries."""
+        self._sleep = sleep
         self._urls = tuple(urls)
         self._keys = keys
         self._api_key = api_key
@@ -108,7 +110,7 @@ class WebhookDelivery:
                 break  # it will not like the same event better next time
             if delay_s:
                 self.counters["webhook_retried"] += 1
-                await asyncio.sleep(delay_s)
+                await self._sleep(delay_s)
         self.counters["webhook_failed"] += 1
         log.warning("webhook_failed", event_name=event.event, event_id=event.id, status=status)
 
