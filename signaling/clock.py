@@ -37,6 +37,7 @@ class LoopClock:
     """The clock of a running asyncio loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Takes the running loop unless given one."""
         self._loop = loop or asyncio.get_running_loop()
         # asyncio keeps only weak references to tasks
         self._tasks: set[asyncio.Task[object]] = set()

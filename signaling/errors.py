@@ -18,6 +18,7 @@ class SignalingError(Exception):
     """Base of this package's errors. `code` is stable and may be shown to clients."""
 
     def __init__(self, code: str, message: str) -> None:
+        """Takes the stable code and words for a reader of logs."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -27,6 +28,7 @@ class AuthError(SignalingError):
     """The access token is missing, malformed, expired, or signed by nobody we know."""
 
     def __init__(self, code: str, message: str, *, http_status: int = 401) -> None:
+        """See SignalingError; also the HTTP status to answer with."""
         super().__init__(code, message)
         self.http_status = http_status
 
@@ -35,6 +37,7 @@ class JoinError(SignalingError):
     """The token is good, but this connection cannot be opened."""
 
     def __init__(self, code: str, message: str, *, http_status: int = 400) -> None:
+        """See SignalingError; also the HTTP status to answer with."""
         super().__init__(code, message)
         self.http_status = http_status
 

@@ -105,7 +105,7 @@ def parse_join_v0(query: Mapping[str, str]) -> JoinParams:
     client.network = query.get("network", "")[:64]
     for name in query.get("capabilities", "").split(","):
         if name in models.ClientInfo.Capability.keys():
-            client.capabilities.append(models.ClientInfo.Capability.Value(name))
+            client.capabilities.append(getattr(models.ClientInfo, name))
     return _checked(
         JoinParams(
             is_single_pc=False,

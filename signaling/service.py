@@ -2,89 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from livekit.protocol import models
-from livekit.protocol.webhook import WebhookEvent
+from livekit.protocol import models, rtc
 
+from signaling import membership
 from signaling.clock import Clock
 from signaling.config import SignalingConfig
-from signaling.join import JoinParams
-from signaling.outbox import Connection
-from signaling.tokens import Grants
+from signaling.context import Context
+from signaling.errors import JoinError
+from signaling.hooks import Hooks
+from signaling.ids import SidMaker
+from signaling.join import JoinParams, parse_join_v0, parse_join_v1
+from signaling.local import LocalParticipant
+from signaling.messages import build_leave
+from signaling.metadata import find_excess
+from signaling.monitor import Monitor
+from signaling.outbox import CLOSE_NORMAL, Connection, Outbox
+from signaling.participant import Participant
+from signaling.peer import SignalPeer
+from signaling.registry import RoomRegistry
+from signaling.rights import check_join, permission_from_grant
+from signaling.room import Room
+from signaling.room_service import RoomService
+from signaling.tokens import Grants, TokenKeys, VideoGrant
 
 if TYPE_CHECKING:
+    from livekit.protocol.webhook import WebhookEvent
+
     from sfu.server import MediaServer
     from sfu.source import Source
 
+__all__ = ["Connection", "Hooks", "LocalParticipant", "SignalPeer", "SignalingService"]
 
-class SignalPeer:
-    """One open WebSocket of one participant."""
-
-    def handle_message(self, data: bytes) -> None:
-        """Takes one binary frame. Never raises for what the client sent."""
-        raise NotImplementedError
-
-    def handle_closed(self) -> None:
-        """The socket is gone. The participant stays as long as its media does. Idempotent."""
-        raise NotImplementedError
+Reason = models.DisconnectReason
+Action = rtc.LeaveRequest
 
 
-class LocalParticipant:
-    """A participant that lives in this process: a camera, a WHIP publisher, a demonstration person."""
-
-    sid: str
-    identity: str
-
-    def publish(self, source: Source, info: models.TrackInfo) -> models.TrackInfo:
-        """Publishes a source. Of `info`, type, source, name, width, height, mime_type, layers are read."""
-        raise NotImplementedError
-
-    def unpublish(self, track_sid: str) -> None:
-        """Takes a track back. Unknown sids are ignored. The source stays the caller's."""
-        raise NotImplementedError
-
-    def set_muted(self, track_sid: str, muted: bool) -> None:
-        """Mutes or unmutes."""
-        raise NotImplementedError
-
-    def update(self, *, name: str | None = None, metadata: str | None = None,
-               attributes: Mapping[str, str] | None = None) -> None:
-        """Changes what others see. An empty attribute value deletes."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Leaves the room. Idempotent."""
-        raise NotImplementedError
-
-
-@dataclass
-class Hooks:
-    """Lists to append callables to. A hook that raises is logged and the others still run."""
-
-    on_room_started: list[Callable[[models.Room], None]] = field(default_factory=list)
-    on_room_finished: list[Callable[[models.Room], None]] = field(default_factory=list)
-    on_participant_joined: list[Callable[[models.Room, models.ParticipantInfo], None]] = field(
-        default_factory=list
-    )
-    on_participant_left: list[Callable[[models.Room, models.ParticipantInfo], None]] = field(
-        default_factory=list
-    )
-    on_track_published: list[
-        Callable[[models.Room, models.ParticipantInfo, models.TrackInfo, Source], None]
-    ] = field(default_factory=list)
-    on_track_unpublished: list[
-        Callable[[models.Room, models.ParticipantInfo, models.TrackInfo], None]
-    ] = field(default_factory=list)
+def _ignore_event(_event: WebhookEvent) -> None:
+    """No webhooks are configured."""
 
 
 class SignalingService:
-    """All rooms of this process."""
+    """All rooms of this process. Every method runs on the event loop's thread and none blocks.
 
-    hooks: Hooks
-    counters: dict[str, int]
+    Attributes:
+        hooks: what others in the process are told.
+        counters: drops and refusals by reason, for metrics.
+    """
 
     def __init__(
         self,
@@ -95,71 +62,207 @@ class SignalingService:
         token_bytes: Callable[[int], bytes],
         on_webhook: Callable[[WebhookEvent], None] | None = None,
     ) -> None:
-        raise NotImplementedError
+        """Starts nothing.
+
+        Args:
+            token_bytes: source of randomness, such as `secrets.token_bytes`.
+            on_webhook: takes every webhook event, in order.
+
+        Raises:
+            MisuseError: a configured secret is too short.
+        """
+        self._context = Context(
+            media=media,
+            config=config,
+            clock=clock,
+            sids=SidMaker(token_bytes),
+            keys=TokenKeys(config.keys, token_bytes=config.limits.token_bytes),
+            on_webhook=on_webhook or _ignore_event,
+        )
+        self._registry = RoomRegistry(self._context)
+        self._room_service = RoomService(self._context, self._registry)
+        self._monitor = Monitor(self._context, self._registry)
+        self.hooks: Hooks = self._context.hooks
+        self.counters: Counter[str] = self._context.counters
 
     def start(self) -> None:
-        """Starts the periodic work (speakers, quality, updates, timeouts)."""
-        raise NotImplementedError
+        """Starts the periodic work (speakers, quality, timeouts)."""
+        self._monitor.start()
 
     async def drain(self) -> None:
-        """Tells everybody to reconnect elsewhere (SERVER_SHUTDOWN), refuses new joins, closes all rooms."""
-        raise NotImplementedError
+        """Refuses new joins, tells everybody to reconnect (SERVER_SHUTDOWN), ends all rooms."""
+        self._registry.is_draining = True
+        self._monitor.close()
+        for room in list(self._registry.rooms.values()):
+            self._registry.end(room, Reason.SERVER_SHUTDOWN, Action.RECONNECT)
+
+    # --- connections
 
     def authenticate(self, token: str) -> Grants:
         """Verifies an access token. Raises AuthError."""
-        raise NotImplementedError
+        return self._context.keys.verify(token, now_s=self._context.clock.wall_ms() / 1000)
 
     def sign(self, grants: Grants) -> str:
         """Signs a token with the key that `grants` name."""
-        raise NotImplementedError
+        return self._context.keys.sign(grants, now_s=self._context.clock.wall_ms() / 1000)
 
     def parse_join(self, query: Mapping[str, str], *, is_v1: bool) -> JoinParams:
-        """Reads the query of `/rtc` or `/rtc/v1`. Raises JoinError (404 when v1 is switched off)."""
-        raise NotImplementedError
+        """Reads the query of `/rtc` or `/rtc/v1`. Raises JoinError (404 where v1 is off)."""
+        if not is_v1:
+            return parse_join_v0(query)
+        if not self._context.config.is_single_pc_enabled:
+            # Clients fall back to `/rtc` on exactly this status.
+            raise JoinError("no_single_pc", "not found", http_status=404)
+        bound = self._context.config.limits.join_request_bytes
+        return parse_join_v1(query, inflated_bytes=bound)
 
     def validate(self, grants: Grants, params: JoinParams) -> None:
         """Would `open` succeed? Call before the upgrade. Raises JoinError with an HTTP status."""
-        raise NotImplementedError
+        check_join(grants)
+        limits = self._context.config.limits
+        excess = find_excess(
+            limits,
+            name=grants.name,
+            metadata=grants.metadata,
+            attributes={**grants.attributes, **params.attributes},
+        )
+        if len(grants.identity.encode()) > limits.identity_bytes:
+            excess = "identity"
+        if excess:
+            raise JoinError("too_large", f"{excess} exceeds the limit")
+        self._registry.check_open(grants.video.room)
+        if params.is_reconnect:
+            return  # it holds its seat already
+        room = self._registry.find(grants.video.room)
+        if room is not None and not room.has_space(grants.identity):
+            raise JoinError("room_full", "the room is full", http_status=403)
 
     def open(self, grants: Grants, params: JoinParams, connection: Connection) -> SignalPeer:
-        """Joins or resumes. The first message is sent before this returns. Never raises JoinError:
-        what changed since `validate` is said by a `leave`."""
-        raise NotImplementedError
+        """Joins or resumes; the first message is sent before this returns.
+
+        What has changed since `validate` is told to the client by a `leave`; nothing is raised.
+        """
+        outbox = Outbox(connection, self._context.config.limits, self.counters)
+        if params.is_reconnect:
+            return self._resume(grants, params, outbox)
+        try:
+            self.validate(grants, params)
+        except JoinError:
+            self.counters["join_refused"] += 1
+            return self._refuse(outbox, Reason.JOIN_FAILURE, Action.DISCONNECT)
+        room = self._registry.create(grants.video.room)
+        participant = membership.join(room, grants, params, outbox)
+        peer = SignalPeer(room, participant, outbox)
+        peer.start(params)
+        return peer
+
+    def _resume(self, grants: Grants, params: JoinParams, outbox: Outbox) -> SignalPeer:
+        room = self._registry.find(grants.video.room)
+        participant = membership.find_resumable(room, grants, params)
+        if room is None or participant is None:
+            self.counters["resume_refused"] += 1
+            return self._refuse(outbox, Reason.STATE_MISMATCH, Action.RECONNECT)
+        membership.resume(room, participant, params, outbox)
+        return SignalPeer(room, participant, outbox)
+
+    def _refuse(
+        self, outbox: Outbox, reason: models.DisconnectReason, action: rtc.LeaveRequest.Action
+    ) -> SignalPeer:
+        outbox.send(build_leave(reason, action))
+        outbox.close(CLOSE_NORMAL)
+        return SignalPeer(None, None, outbox)
+
+    # --- the rest of the process
 
     async def call(
-        self, service: str, method: str, grants: Grants, request: bytes | Any, *,
-        is_json: bool = False, request_id: str = "",
+        self,
+        service: str,
+        method: str,
+        grants: Grants,
+        body: bytes,
+        *,
+        is_json: bool = False,
+        request_id: str = "",
     ) -> bytes:
-        """One Twirp call: `service` "livekit.RoomService", body in, body out in the same encoding.
-        Raises TwirpError."""
-        raise NotImplementedError
+        """One Twirp call: `service` such as "livekit.RoomService", body in, body out in the same
+        encoding. Raises TwirpError."""
+        return await self._room_service.call(
+            service, method, grants, body, is_json=is_json, request_id=request_id
+        )
 
     def add_local_participant(
-        self, room_name: str, identity: str, *, name: str = "", metadata: str = "",
+        self,
+        room_name: str,
+        identity: str,
+        *,
+        name: str = "",
+        metadata: str = "",
         attributes: Mapping[str, str] | None = None,
         kind: models.ParticipantInfo.Kind = models.ParticipantInfo.STANDARD,
-        keeps_room: bool = False, on_closed: Callable[[], None] | None = None,
+        keeps_room: bool = False,
+        on_closed: Callable[[], None] | None = None,
     ) -> LocalParticipant:
-        """Adds a participant of this process; the room is made where needed. A participant that
-        does not keep the room is closed with it (`on_closed`). Raises JoinError."""
-        raise NotImplementedError
+        """Adds a participant of this process; the room is made where needed.
+
+        Args:
+            keeps_room: the room lives as long as this participant. Otherwise the participant is
+                removed with it.
+            on_closed: called once it has left, for whatever reason.
+
+        Raises:
+            JoinError: the room cannot be had.
+        """
+        self._registry.check_open(room_name)
+        room = self._registry.create(room_name)
+        previous = room.participants.get(identity)
+        if previous is not None:
+            membership.remove(room, previous, Reason.DUPLICATE_IDENTITY)
+        grants = Grants(
+            api_key="",
+            identity=identity,
+            name=name,
+            metadata=metadata,
+            attributes=dict(attributes or {}),
+            video=VideoGrant(room_join=True, room=room_name, can_subscribe=False),
+        )
+        wall_ms = self._context.clock.wall_ms()
+        permission = permission_from_grant(grants.video)
+        sid = self._context.sids.make("PA")
+        participant = Participant(sid, grants, permission, wall_ms=wall_ms)
+        participant.info.kind = kind
+        room.add(participant, keeps_room=keeps_room)
+        membership.activate(room, participant)
+        return LocalParticipant(room, participant, on_closed)
 
     def set_recording(self, room_name: str, is_recording: bool) -> None:
         """Shows everyone in the room whether it is being recorded. Unknown rooms are ignored."""
-        raise NotImplementedError
+        room = self._registry.find(room_name)
+        if room is not None and room.info.active_recording != is_recording:
+            room.info.active_recording = is_recording
+            room.announce_room()
 
     def list_rooms(self) -> list[models.Room]:
-        """All rooms of this process."""
-        raise NotImplementedError
+        """All rooms of this process (live messages: copy what you keep)."""
+        return [room.info for room in self._registry.rooms.values()]
 
     def list_participants(self, room_name: str) -> list[models.ParticipantInfo]:
         """Everybody in the room, hidden ones too; empty for an unknown room."""
-        raise NotImplementedError
+        room = self._registry.find(room_name)
+        return [p.info for p in room.participants.values()] if room is not None else []
 
     def find_source(self, room_name: str, track_sid: str) -> Source | None:
         """The media of a published track: for WHEP viewers and recorders."""
-        raise NotImplementedError
+        room = self._registry.find(room_name)
+        track = room.tracks.get(track_sid) if room is not None else None
+        return track.source if track is not None else None
 
     def snapshot(self) -> dict[str, int]:
         """Counts for metrics: rooms, participants, tracks, subscriptions."""
-        raise NotImplementedError
+        rooms: list[Room] = list(self._registry.rooms.values())
+        people = [p for room in rooms for p in room.participants.values()]
+        return {
+            "rooms": len(rooms),
+            "participants": len(people),
+            "tracks": sum(len(room.tracks) for room in rooms),
+            "subscriptions": sum(len(p.subscriptions) for p in people),
+        }

@@ -62,10 +62,24 @@ class Grants:
     expires_s: int = 0  # Unix time
 
 
-_FLAGS = ("room_join", "room_create", "room_list", "room_admin", "room_record", "ingress_admin")
-_FLAGS += ("hidden", "recorder", "agent")
-_OPTIONAL_FLAGS = ("can_publish", "can_subscribe", "can_publish_data", "can_update_own_metadata")
-_OPTIONAL_FLAGS += ("can_subscribe_metrics",)
+_FLAGS = (
+    "room_join",
+    "room_create",
+    "room_list",
+    "room_admin",
+    "room_record",
+    "ingress_admin",
+    "hidden",
+    "recorder",
+    "agent",
+)
+_OPTIONAL_FLAGS = (
+    "can_publish",
+    "can_subscribe",
+    "can_publish_data",
+    "can_update_own_metadata",
+    "can_subscribe_metrics",
+)
 _STRINGS = ("room", "destination_room")
 
 
@@ -132,6 +146,7 @@ class TokenKeys:
     """The configured API keys: verifies tokens made with them and signs our own."""
 
     def __init__(self, keys: Mapping[str, str], *, token_bytes: int = 16 * 1024) -> None:
+        """Takes secrets by API key. Raises MisuseError for a short one."""
         for api_key, secret in keys.items():
             if len(secret.encode()) < MIN_SECRET_BYTES:
                 raise MisuseError(
