@@ -1,0 +1,75 @@
+/**
+ * Microphone and camera before entering: only after a tap. The opened tracks are handed over to
+ * the room, so that no phone asks twice and the picture does not go dark in between.
+ */
+
+import { watchLevel } from "./level.js";
+import { livekit } from "./livekit.js";
+
+const FACE = { facingMode: "user", resolution: { width: 1280, height: 720 } };
+const VOICE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+
+/** Rear camera for shelves; `ideal`, as old phones refuse what they cannot give exactly. */
+export const SHELF = { facingMode: "environment", resolution: { width: 1280, height: 720, frameRate: 20 } };
+
+/** @typedef {{ camera: boolean, microphone: boolean }} Wants */
+
+export class Preview {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {{ isWalk: boolean, onLevel: (level: number) => void }} options
+   */
+  constructor(video, { isWalk, onLevel }) {
+    this.video = video;
+    this.isWalk = isWalk;
+    this.onLevel = onLevel;
+    /** livekit LocalTracks. @type {any[]} */
+    this.tracks = [];
+    this.stopLevel = () => {};
+  }
+
+  get isOpen() {
+    return this.tracks.length > 0;
+  }
+
+  /** Open the devices. Throws what getUserMedia throws. @param {Wants} wants */
+  async open({ camera, microphone }) {
+    this.close();
+    if (!camera && !microphone) return;
+    this.tracks = await livekit.createLocalTracks({
+      audio: microphone && VOICE,
+      video: camera && (this.isWalk ? SHELF : FACE),
+    });
+    const sound = this.tracks.find((track) => track.kind === "audio");
+    if (sound) this.stopLevel = watchLevel(sound.mediaStreamTrack, this.onLevel);
+    const picture = this.tracks.find((track) => track.kind === "video");
+    if (!picture) return;
+    picture.attach(this.video);
+    this.video.classList.toggle("mirrored", !this.isWalk && picture.mediaStreamTrack.getSettings().facingMode !== "environment");
+    this.video.hidden = false;
+    // In-app browsers draw nothing until play() is called.
+    await this.video.play().catch(() => {});
+  }
+
+  /** Give away what is open, opening it first where needed. @param {Wants} wants @returns {Promise<any[]>} */
+  async take(wants) {
+    const has = (/** @type {string} */ kind) => this.tracks.some((track) => track.kind === kind);
+    if (has("video") !== wants.camera || has("audio") !== wants.microphone) await this.open(wants);
+    const { tracks } = this;
+    this.stopLevel();
+    this.stopLevel = () => {};
+    this.tracks = [];
+    return tracks;
+  }
+
+  close() {
+    this.stopLevel();
+    this.stopLevel = () => {};
+    for (const track of this.tracks) {
+      track.detach();
+      track.stop();
+    }
+    this.tracks = [];
+    this.video.hidden = true;
+  }
+}

@@ -1,0 +1,60 @@
+/** What covers the stage: joining, reconnecting, the end; and the one tap that unlocks sound. */
+
+import { byId, el, icon } from "../lib/dom.js";
+import { page, t } from "../lib/page.js";
+import { announce, buzz } from "../lib/say.js";
+import { livekit } from "../media/livekit.js";
+
+/** Short breaks pass without words; the picture simply stands still. */
+const SAID_AFTER_MS = 700;
+
+/** @param {import("./session.js").Session} session */
+export function showCover(session) {
+  const cover = byId("cover");
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const hide = () => { clearTimeout(timer); cover.hidden = true; cover.replaceChildren(); };
+
+  const show = (/** @type {string} */ kind, /** @type {string} */ title, /** @type {(Node | string | false)[]} */ ...rest) => {
+    cover.dataset.kind = kind;
+    cover.replaceChildren(el("div", { class: "cover-box" }, el("p", { class: "cover-title", id: "cover-title" }, title), ...rest));
+    cover.hidden = false;
+    announce(title, { urgent: true });
+    /** @type {HTMLElement | null} */ (cover.querySelector(".main"))?.focus();
+  };
+
+  const over = (/** @type {string} */ reason) => {
+    buzz(200);
+    const again = el("button", { class: "button main wide", type: "button", on: { click: () => location.reload() } }, t(reason === "lost" ? "stage.out.continue" : "stage.out.again"));
+    const home = page.is_host && el("a", { class: "button wide", href: "/" }, t("stage.out.home"));
+    const call = page.phone && el("a", { class: "button plain wide", href: `tel:${page.phone}` }, icon("phone"), t("join.call_host"));
+    show("out", t(`stage.out.${reason}`), el("p", { class: "quiet" }, t(`stage.out.${reason}_help`)), el("div", { class: "cover-actions" }, again, home, call));
+  };
+
+  session.addEventListener("state", (event) => {
+    const { state, reason } = /** @type {CustomEvent} */ (event).detail;
+    hide();
+    if (state === "reconnecting") timer = setTimeout(() => { show("wait", t("quality.reconnecting"), el("p", { class: "quiet" }, t("stage.reconnecting_help"))); }, SAID_AFTER_MS);
+    if (state === "out") over(reason);
+  });
+}
+
+/** One tap lets the browser play sound. @param {any} room */
+export function showSoundUnlock(room) {
+  const button = byId("sound-unlock");
+  const update = () => { button.hidden = room.canPlaybackAudio; };
+  room.on(livekit.RoomEvent.AudioPlaybackStatusChanged, update);
+  button.addEventListener("click", () => room.startAudio().catch(() => {}).finally(update));
+}
+
+/** Play what others say. @param {any} room */
+export function playVoices(room) {
+  const holder = byId("speakers");
+  const { RoomEvent } = livekit;
+  room.on(RoomEvent.TrackSubscribed, (/** @type {any} */ track) => {
+    if (track.kind === "audio") holder.append(track.attach());
+  });
+  room.on(RoomEvent.TrackUnsubscribed, (/** @type {any} */ track) => {
+    if (track.kind === "audio") for (const node of track.detach()) node.remove();
+  });
+}

@@ -1,0 +1,62 @@
+/** Who is here: the list, the count, and the words when somebody comes or goes. */
+
+import { byId, el, icon, setText } from "../lib/dom.js";
+import { t } from "../lib/page.js";
+import { announce, note } from "../lib/say.js";
+import { livekit } from "../media/livekit.js";
+import { initialOf, kindOf, nameOf } from "./tile.js";
+
+/** Above this many people, coming and going is not shown any more, only counted. */
+const SMALL_ROOM = 12;
+
+/** What somebody is doing, in a word. @param {any} participant */
+function doing(participant) {
+  const kind = kindOf(participant);
+  if (kind !== "person") return t(`room.badge_${kind}`);
+  if (participant.permissions && !participant.permissions.canPublish) return t("people.watching");
+  return "";
+}
+
+/** @param {any} participant */
+function row(participant) {
+  const name = nameOf(participant);
+  const kind = kindOf(participant);
+  const isHeard = participant.isMicrophoneEnabled;
+  const isSeen = participant.isCameraEnabled;
+  return el("li", { class: "person" },
+    el("span", { class: "person-face", "aria-hidden": "true" }, kind === "camera" ? icon("cctv") : initialOf(name)),
+    el("span", { class: "person-text" }, el("b", {}, participant.isLocal ? t("room.you", { name }) : name), el("small", {}, doing(participant))),
+    kind === "camera" ? null : el("span", { class: isHeard ? "" : "off" }, icon(isHeard ? "mic" : "mic-off", "icon-s"), el("span", { class: "sr-only" }, t(isHeard ? "people.heard" : "people.not_heard"))),
+    el("span", { class: isSeen ? "" : "off" }, icon(isSeen ? "camera" : "camera-off", "icon-s"), el("span", { class: "sr-only" }, t(isSeen ? "people.seen" : "people.not_seen"))));
+}
+
+/** @param {any} room */
+export function showPeople(room) {
+  const list = byId("people-list");
+  const { RoomEvent } = livekit;
+  let isDue = false;
+  const draw = () => {
+    isDue = false;
+    const all = [room.localParticipant, ...room.remoteParticipants.values()];
+    list.replaceChildren(...all.map(row));
+    const people = all.filter((participant) => kindOf(participant) !== "camera").length;
+    setText(byId("count-words"), t("people.count", { n: people }));
+  };
+  const update = () => {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(draw);
+  };
+  for (const event of [
+    RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted,
+    RoomEvent.TrackPublished, RoomEvent.TrackUnpublished, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished,
+    RoomEvent.ParticipantNameChanged, RoomEvent.ParticipantAttributesChanged, RoomEvent.Connected, RoomEvent.Reconnected,
+  ]) room.on(event, update);
+  const tell = (/** @type {string} */ key, /** @type {any} */ participant) => {
+    const words = t(key, { name: nameOf(participant) });
+    if (room.remoteParticipants.size < SMALL_ROOM) note(words);
+    else announce(words);
+  };
+  room.on(RoomEvent.ParticipantConnected, (/** @type {any} */ who) => tell("people.joined", who));
+  room.on(RoomEvent.ParticipantDisconnected, (/** @type {any} */ who) => tell("people.left", who));
+}
