@@ -381,3 +381,6 @@ impl<'a> Bits<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ pub fn write_red(
     cursor.put(primary);
     cursor.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ fn parse_resolution(data: &[u8]) -> Option<(u16, u16)> {
         u16::from_le_bytes([h0, h1]) & 0x3fff,
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,7 +150,7 @@ fn write_elements(out: &mut [u8], header: &RtpHeader, elements: &[(u8, &[u8])]) 
     while cursor.len() % 4 != 0 && !cursor.is_full {
         cursor.put_u8(0);
     }
-    let words = (cursor.len() - HEADER_SIZE - 4) / 4;
+    let words = cursor.len().saturating_sub(HEADER_SIZE + 4) / 4;
     cursor.patch_u16(HEADER_SIZE + 2, words as u16);
     cursor.finish()
 }

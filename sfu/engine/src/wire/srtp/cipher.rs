@@ -306,3 +306,99 @@ fn derive_cipher(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex
+            .bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn rfc_3711_b2_key_stream() {
+        let key = Aes128::new_from_slice(&number("2b7e151628aed2a6abf7158809cf4f3c")).unwrap();
+        let salt: [u8; 14] = number("f0f1f2f3f4f5f6f7f8f9fafbfcfd").try_into().unwrap();
+        let mut stream = [0u8; 48];
+        apply_counter_mode(&key, &cm_iv(&salt, 0, 0), &mut stream);
+        let expected = "e03ead0935c95e80e166b16dd92b4eb4 d23513162b02d0f72a43a2fe4a5f97ab 41e95b3bb0a2e8dd477901e4fca894c0";
+        assert_eq!(stream.to_vec(), number(expected));
+    }
+
+    #[test]
+    fn rfc_3711_b3_key_derivation() {
+        let master = Aes128::new_from_slice(&number("e1f97a0d3e018be0d64fa32c06de4139")).unwrap();
+        let salt: [u8; 14] = number("0ec675ad498afeebb6960b3aabe6").try_into().unwrap();
+        for (label, expected) in [
+            (0, "c61e7a93744f39ee10734afe3ff7a087"),
+            (2, "30cbbc08863d8c85d49db34a9ae1"),
+            (1, "cebe321f6ff7716b6fd4ab49af256a156d38baa4"),
+        ] {
+            let expected = number(expected);
+            let mut key = vec![0u8; expected.len()];
+            derive(&master, &salt, label, &mut key);
+            assert_eq!(key, expected, "label {label}");
+        }
+    }
+
+    fn session_cipher() -> Cipher {
+        let key = aead::UnboundKey::new(
+            &aead::AES_128_GCM,
+            &number("000102030405060708090a0b0c0d0e0f"),
+        )
+        .unwrap();
+        let salt = number("5175696420 70726f2071756f").try_into().unwrap();
+        Cipher::Gcm {
+            key: Box::new(aead::LessSafeKey::new(key)),
+            salt,
+        }
+    }
+
+    #[test]
+    fn rfc_7714_16_1_srtp() {
+        let header = "8040f17b 8041f8d3 5501a0b2";
+        let mut packet = number(header);
+        packet.extend_from_slice(b"Gallia est omnis divisa in partes tres");
+        let plain = packet.clone();
+        packet.resize(plain.len() + GCM_TAG_SIZE, 0);
+        let cipher = session_cipher();
+        cipher
+            .seal_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b)
+            .unwrap();
+        let expected = "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f \
+                        42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce";
+        assert_eq!(packet, number(expected));
+        let len = cipher
+            .open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b)
+            .unwrap();
+        assert_eq!(packet[..len], plain);
+    }
+
+    #[test]
+    fn rfc_7714_17_1_srtcp() {
+        let plain = number(
+            "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 \
+             deadbeef deadbeef deadbeef deadbeef deadbeef",
+        );
+        let mut packet = plain.clone();
+        packet.resize(plain.len() + GCM_TAG_SIZE + RTCP_INDEX_SIZE, 0);
+        let cipher = session_cipher();
+        cipher
+            .seal_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4)
+            .unwrap();
+        let expected = "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 \
+                        730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4";
+        assert_eq!(packet, number(expected));
+        let len = cipher
+            .open_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4)
+            .unwrap();
+        assert_eq!(packet[..len], plain);
+    }
+}

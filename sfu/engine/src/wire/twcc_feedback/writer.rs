@@ -88,7 +88,7 @@ pub fn write_feedback(
     let padding_len = (4 - cursor.len() % 4) % 4;
     cursor.put(&[0u8, 0, 0][..padding_len]);
     let len = cursor.len();
-    cursor.patch_u16(2, (len / 4 - 1) as u16);
+    cursor.patch_u16(2, (len / 4).saturating_sub(1) as u16);
     cursor.finish()?;
     if padding_len > 0 {
         out[0] |= 0x20;
