@@ -13,16 +13,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from web_fakes import API_KEY, API_SECRET, FakeSignaling, make_token
 
-from web.cameras.addresses import CameraAddresses
+from web.access.rights import Access
+from web.access.sessions import HostSessions
 from web.cameras.places import CameraPlaces
+from web.cameras.pulls import CameraOpener, camera_config
 from web.cameras.routes import CameraRoutes
 from web.cameras.store import CameraStore
 from web.http.rates import RateLimit
-from web.people.access import Access
 from web.people.entrance import Entrance
 from web.people.invites import Invites
 from web.people.routes import PeopleRoutes
-from web.people.sessions import HostSessions
 from web.rooms.catalogue import RoomCatalogue
 from web.rooms.routes import RoomRoutes
 from web.server.app import build_app
@@ -56,11 +56,17 @@ class FakePull:
 
 
 class Rig:
-    def __init__(self, client: TestClient, signaling: FakeSignaling) -> None:
+    def __init__(
+        self,
+        client: TestClient,
+        signaling: FakeSignaling,
+        pulls: list[FakePull],
+        places: CameraPlaces,
+    ) -> None:
         self.client = client
         self.signaling = signaling
-        self.pulls: list[FakePull] = []
-        self.places: CameraPlaces
+        self.pulls = pulls
+        self.places = places
 
     async def call(self, method: str, path: str, body: object = None, *, token: str = "", **more):
         headers = {**OURS, **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -76,8 +82,16 @@ class Rig:
         assert status == 204
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    return {"inside.example": ["127.0.0.1"], "none.example": []}.get(host, [host])
+class FakeOpener(CameraOpener):
+    """Checks addresses as the real one does, and opens nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(None, camera_config(()))
+        self.pulls: list[FakePull] = []
+
+    def open(self, label: str, url: str) -> FakePull:
+        self.pulls.append(FakePull(label, url))
+        return self.pulls[-1]
 
 
 @pytest.fixture
@@ -90,13 +104,8 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     access = Access(sessions, signaling, failures=failures)
     catalogue = RoomCatalogue(database, wall_s=time.time)
     store = CameraStore(database, bytes(32), wall_s=time.time)
-    rig = Rig.__new__(Rig)
-
-    def open_pull(camera_id: str, url: str) -> FakePull:
-        rig.pulls.append(FakePull(camera_id, url))
-        return rig.pulls[-1]
-
-    places = CameraPlaces(store, signaling, CameraAddresses([], resolve), open_pull)
+    opener = FakeOpener()
+    places = CameraPlaces(store, signaling, opener)
     places.start()
     people = PeopleRoutes(
         access=access,
@@ -113,9 +122,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     ]
     app = build_app(operations, [add_faulty], is_behind_proxy=False)
     async with TestClient(TestServer(app)) as client:
-        rig.__init__(client, signaling)
-        rig.places = places
-        yield rig
+        yield Rig(client, signaling, opener.pulls, places)
     await places.close()
     await database.close()
 
@@ -357,8 +364,8 @@ async def test_camera_moves_between_rooms_and_goes(rig: Rig) -> None:
         "rtsp://[fe80::1]/a",
         "rtsp://0.0.0.0/a",
         "rtsp://224.0.0.1/a",
-        "rtsp://inside.example/a",
-        "rtsp://none.example/a",
+        "rtsp://localhost/a",
+        "rtsp://none.invalid/a",
         "rtsp://host:99999/a",
         "rtsp://ho st/a",
         "rtsp://192.168.7.7:0/",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
 from livekit.protocol import models
 
-from sfu.source import Source
+from sfu.errors import CameraError
 from signaling.errors import JoinError
 from signaling.service import LocalParticipant, SignalingService
-from web.cameras.addresses import CameraAddresses
+from web.cameras.pulls import Pull
 from web.cameras.store import Camera, CameraStore
-from web.http.problems import Problem, not_found
+from web.http.problems import not_found
 
 log = structlog.get_logger("web.cameras")
 
@@ -24,16 +24,14 @@ STATE_ATTRIBUTE: Final = "state"
 CAMERA_KIND: Final = "camera"
 
 
-class Pull(Protocol):
-    """A camera, pulled when somebody watches; `state` is idle, connecting, live or failed."""
+class Opener(Protocol):
+    """Opens cameras."""
 
-    source: Source
-    state: str
-    error_code: str
-    on_state: Callable[[], None] | None
+    async def check(self, url: str) -> None:
+        """Refuse, with a `Problem`, what may not be opened."""
 
-    async def close(self) -> None:
-        """Stop, for good."""
+    def open(self, label: str, url: str) -> Pull:
+        """Make a camera that connects when it is watched."""
 
 
 @dataclass(slots=True)
@@ -56,14 +54,12 @@ class CameraPlaces:
         self,
         store: CameraStore,
         signaling: SignalingService,
-        addresses: CameraAddresses,
-        open_pull: Callable[[str, str], Pull],
+        opener: Opener,
     ) -> None:
-        """Take the parts; `open_pull` takes a camera's id and its address."""
+        """Take the parts."""
         self._store = store
         self._signaling = signaling
-        self._addresses = addresses
-        self._open_pull = open_pull
+        self._opener = opener
         self._places: dict[str, Place] = {}
         self._problems: dict[str, str] = {}
         self._lock = asyncio.Lock()
@@ -78,8 +74,7 @@ class CameraPlaces:
         for task in set(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for camera_id in list(self._places):
-            await self._leave(camera_id)
+        await asyncio.gather(*(self._leave(camera_id) for camera_id in list(self._places)))
 
     def state(self, camera_id: str) -> tuple[str, str]:
         """Return a camera's state and, if it failed, the code of the reason."""
@@ -96,7 +91,7 @@ class CameraPlaces:
         Raises:
             Problem: the address is not allowed.
         """
-        await self._addresses.pin(url)
+        await self._opener.check(url)
         camera = await self._store.add(name, room, url)
         await self._enter_if_live(camera)
         return camera
@@ -147,9 +142,9 @@ class CameraPlaces:
             self._problems[camera.id] = "lost_key"
             return
         try:
-            pull = self._open_pull(camera.id, await self._addresses.pin(url))
-        except Problem as problem:
-            self._problems[camera.id] = problem.code
+            pull = self._opener.open(f"camera-{camera.id}", url)
+        except CameraError as error:
+            self._problems[camera.id] = error.code.removeprefix("camera_")
             return
         try:
             participant = self._signaling.add_local_participant(

@@ -6,13 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from web.cameras.addresses import MAX_URL_CHARS
+from web.access.rights import Access
 from web.cameras.places import CameraPlaces
+from web.cameras.pulls import MAX_URL_CHARS
 from web.cameras.store import MAX_CAMERAS, Camera, CameraStore
 from web.http.bodies import Shape, Text, read_json
 from web.http.operations import Operation
 from web.http.problems import Problem
-from web.people.access import Access
 from web.rooms.catalogue import MAX_NAME_CHARS, RoomCatalogue
 
 MAX_CAMERA_CHARS = 60

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import segno
 from aiohttp import web
 
+from web.access.rights import Access
 from web.http.bodies import Choice, Shape, Text, Whole, read_json
 from web.http.callers import caller_address, origin
 from web.http.operations import Operation
 from web.http.problems import Problem, not_found, too_many
 from web.http.rates import RateLimit
-from web.people.access import Access
 from web.people.entrance import Entrance
 from web.people.invites import DEFAULT_LIFETIME_S, MAX_CODE_CHARS, MAX_LIFETIME_S, Invites
 from web.people.roles import ROLES, Role

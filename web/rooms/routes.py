@@ -8,9 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from signaling.service import SignalingService
+from web.access.rights import Access
 from web.http.bodies import Shape, Text, read_json
 from web.http.operations import Operation
-from web.people.access import Access
 from web.rooms.catalogue import MAX_TITLE_CHARS, RoomCatalogue
 
 NEW_ROOM = Shape({"title": Text(MAX_TITLE_CHARS, is_required=False, meaning="what people call it")})

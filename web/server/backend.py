@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from web.access.sessions import HostSessions
 from web.pages.backend import InviteView
 from web.people.invites import Invites
-from web.people.sessions import HostSessions
 from web.rooms.catalogue import RoomCatalogue
 
 

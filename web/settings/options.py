@@ -198,7 +198,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "camera_network",
         parse_network,
         (),
-        "network cameras may be in besides the usual ones, for example 127.0.0.0/8",
+        "network cameras may be in (default: any but this machine itself and link-local)",
         "CIDR",
         is_list=True,
     ),

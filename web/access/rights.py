@@ -8,10 +8,10 @@ from aiohttp import web
 
 from signaling.errors import AuthError
 from signaling.service import SignalingService
+from web.access.sessions import HostSessions
 from web.http.callers import caller_address
 from web.http.problems import Problem, too_many
 from web.http.rates import RateLimit
-from web.people.sessions import HostSessions
 
 Grant = Literal["room_create", "room_list", "room_admin", "room_record"]
 

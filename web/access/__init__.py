@@ -1,0 +1,1 @@
+"""Who is a host: sessions and token grants."""
