@@ -151,3 +151,10 @@ def test_every_option_is_documented() -> None:
     known = {option.flag for option in OPTIONS} | {"--config", "--help"}
     given = {s for a in serve._actions for s in a.option_strings if s.startswith("--")}
     assert {flag for flag in given if not flag.startswith("--no-")} - {"--node-ip"} <= known
+
+
+def test_the_example_file_is_valid() -> None:
+    text = (ROOT / "deploy/aislecast.toml").read_text()
+    example = {line.lstrip("# ").partition(" =")[0] for line in text.splitlines() if " = " in line}
+    assert example <= {option.name for option in OPTIONS}
+    assert load_settings({"config": str(ROOT / "deploy/aislecast.toml")}, {}).port == 7880
