@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
+from sfu.engine import EngineError
 from sfu.ids import Codec, EncodingSpec, SourceHandle
 from sfu.registry import Registry
 from sfu.source import Source
 
-__all__ = ["LocalSource"]
+__all__ = ["LocalSource", "SourceFactory"]
 
 
 class LocalSource(Source):
@@ -26,7 +30,9 @@ class LocalSource(Source):
         self.label = label
 
     def push_frame(self, codec: Codec, ts_rtp: int, data: bytes, *, encoding: int = 0) -> None:
-        """Send one frame now.
+        """Send one frame now; may be called from any thread.
+
+        A frame the engine cannot take (it is closing, or far behind) is dropped and counted.
 
         Args:
             codec: VP8, H264 or OPUS; the same for the whole life of the source.
@@ -36,8 +42,19 @@ class LocalSource(Source):
         """
         if self.is_closed:
             return
-        self._registry.engine.push_frame(
-            self.handle, encoding, int(codec), ts_rtp & 0xFFFF_FFFF, data
-        )
-        if encoding not in self.encodings:
-            self.handle_started(encoding, 0, codec)
+        try:
+            self._registry.engine.push_frame(
+                self.handle, encoding, int(codec), ts_rtp & 0xFFFF_FFFF, data
+            )
+        except EngineError:
+            self._registry.counters["local_frames_refused"] += 1
+
+
+class SourceFactory(Protocol):
+    """What makers of media need of the media server."""
+
+    def create_local_source(
+        self, *, is_audio: bool, label: str, encodings: Sequence[EncodingSpec] = ...
+    ) -> LocalSource:
+        """Make a source that this process feeds."""
+        ...
