@@ -28,6 +28,7 @@ from signaling.rights import check_join, permission_from_grant
 from signaling.room import Room
 from signaling.room_service import RoomService
 from signaling.tokens import Grants, TokenKeys, VideoGrant
+from signaling.viewers import ViewableTrack, list_viewable, set_watching
 
 if TYPE_CHECKING:
     from livekit.protocol.webhook import WebhookEvent
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
     from sfu.server import MediaServer
     from sfu.source import Source
 
-__all__ = ["Connection", "Hooks", "LocalParticipant", "SignalPeer", "SignalingService"]
+__all__ = [
+    "Connection",
+    "Hooks",
+    "LocalParticipant",
+    "SignalPeer",
+    "SignalingService",
+    "ViewableTrack",
+]
 
 Reason = models.DisconnectReason
 Action = rtc.LeaveRequest
@@ -255,6 +263,19 @@ class SignalingService:
         room = self._registry.find(room_name)
         track = room.tracks.get(track_sid) if room is not None else None
         return track.source if track is not None else None
+
+    def list_viewable(self, room_name: str, identity: str) -> list[ViewableTrack]:
+        """What a player that is no participant (WHEP) may read; empty for an unknown room."""
+        room = self._registry.find(room_name)
+        return list_viewable(room, identity) if room is not None else []
+
+    def set_watching(
+        self, room_name: str, track_sid: str, viewer_id: str, *, is_watching: bool
+    ) -> None:
+        """Counts such a player as demand for a track's best layer, or no more."""
+        room = self._registry.find(room_name)
+        if room is not None:
+            set_watching(room, track_sid, viewer_id, is_watching=is_watching)
 
     def snapshot(self) -> dict[str, int]:
         """Counts for metrics: rooms, participants, tracks, subscriptions."""

@@ -45,12 +45,12 @@ class Answerer:
         usable = _usable_mids(offer)
         for index, media in enumerate(offer.media):
             self._take_section(index, media, is_usable=media.mid in usable)
-        self._place_subscriptions()
-        for section in state.sections:
-            self._order_formats(section)
         state.set_media(self._bundle)
         for section in state.sections:
             self._claim(section, claim)
+        self._place_subscriptions()
+        for section in state.sections:
+            self._order_formats(section)
         answers = [self._describe(section) for section in state.sections]
         for section in state.sections:
             state.start_sink(section)

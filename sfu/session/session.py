@@ -15,7 +15,7 @@ from sfu.session.state import SessionState
 from sfu.session.tracks import ClaimTrack, Subscription
 
 if TYPE_CHECKING:
-    from sfu.ice import IceCandidate
+    from sfu.ice import IceCandidate, IceParameters
     from sfu.source import Source
     from sfu.transport import Transport
 
@@ -83,6 +83,16 @@ class Session:
         """Whether our offer waits for its answer; do not make another until then."""
         return self._offerer is not None and self._offerer.is_pending
 
+    @property
+    def remote_ufrag(self) -> str:
+        """The peer's current ICE user name, empty before its first description."""
+        return self._state.remote_ufrag
+
+    @property
+    def first_mid(self) -> str:
+        """The section that carries the bundle's candidates; empty before the first description."""
+        return next((s.mid for s in self._state.sections if not s.is_dead), "")
+
     def set_callbacks(
         self,
         *,
@@ -128,8 +138,8 @@ class Session:
     def create_offer(self, *, ice_restart: bool = False) -> str:
         """Makes an offer that places every waiting subscription and retires removed ones.
 
-        With `ice_restart` it replaces an offer that waits for its answer: restarts are made where the
-        signalling connection broke, and that answer may never come.
+        With `ice_restart` it replaces an offer that waits for its answer: restarts are made where
+        the signalling connection broke, and that answer may never come.
 
         Raises:
             SessionError: the previous offer waits for its answer, or the peer makes the offers.
@@ -153,6 +163,19 @@ class Session:
         """Forgets an offer that cannot be answered any more, so that a new one can be made."""
         if self._offerer is not None:
             self._offerer.withdraw()
+
+    def restart_ice(self, remote_ufrag: str, remote_pwd: str) -> IceParameters:
+        """Restarts ICE where the peer sent only its new credentials (WHIP's PATCH).
+
+        Returns:
+            Our new credentials.
+
+        Raises:
+            SessionError: nothing was negotiated yet.
+        """
+        if self._state.dtls_role is None:
+            raise SessionError("session_not_negotiated", "no description was exchanged yet")
+        return self._state.restart_ice(remote_ufrag, remote_pwd)
 
     def subscribe(
         self,

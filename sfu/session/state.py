@@ -14,7 +14,7 @@ from sfu.session.section import Section
 from sfu.session.tracks import Subscription
 
 if TYPE_CHECKING:
-    from sfu.ice import IceCandidate
+    from sfu.ice import IceCandidate, IceParameters
     from sfu.source import Source
     from sfu.transport import Transport
 
@@ -100,6 +100,19 @@ class SessionState:
             fingerprints=[str(fingerprint) for fingerprint in remote.fingerprints],
             dtls_role=self._dtls_role,
         )
+
+    @property
+    def remote_ufrag(self) -> str:
+        """The peer's, empty before its first description."""
+        return self._remote_ice[0] if self._remote_ice else ""
+
+    def restart_ice(self, remote_ufrag: str, remote_pwd: str) -> IceParameters:
+        """Takes a restart by the peer that came without a description; returns our credentials."""
+        ice = self.transport.restart_ice()
+        self.set_remote(
+            TransportAttributes(remote_ufrag, remote_pwd, fingerprints=self._fingerprints)
+        )
+        return ice
 
     def set_media(self, bundle: BundleMap) -> None:
         """Gives payload types and extensions to the transport."""
