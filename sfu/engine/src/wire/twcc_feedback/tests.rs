@@ -62,13 +62,13 @@ fn expected(arrivals: &[Arrival]) -> Vec<(u16, i64)> {
 }
 
 #[test]
-fn one_packet_has_the_bytes_that_chrome_sends() {
-    // Captured feedback: sequence number 153, one small delta of 37 ms, one byte of padding.
-    let captured: &[u8] = &[
+fn known_bytes_of_one_packet() {
+    // Sequence number 153, one small delta of 37 ms, one byte of padding.
+    let known: &[u8] = &[
         0xaf, 0xcd, 0x00, 0x05, 0xfa, 0x17, 0xfa, 0x17, 0x43, 0x03, 0x2f, 0xa0, 0x00, 0x99, 0x00,
         0x01, 0x3d, 0xe8, 0x02, 0x17, 0x20, 0x01, 0x94, 0x01,
     ];
-    let feedback = parse(captured);
+    let feedback = parse(known);
     assert_eq!(
         (
             feedback.base_seq,
@@ -95,7 +95,7 @@ fn one_packet_has_the_bytes_that_chrome_sends() {
     };
     let mut out = [0u8; 64];
     let written = write_feedback(&mut out, &header, &[arrival]).unwrap();
-    assert_eq!(&out[..written.len], captured);
+    assert_eq!(&out[..written.len], known);
     assert_eq!(
         (written.num_arrivals, written.next_seq_ext),
         (1, 65_536 + 154)
