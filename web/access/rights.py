@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from aiohttp import web
 
 from signaling.errors import AuthError
 from signaling.service import SignalingService
+from signaling.tokens import VideoGrant
 from web.access.sessions import HostSessions
 from web.http.callers import caller_address
 from web.http.problems import Problem, too_many
@@ -16,8 +18,30 @@ from web.http.rates import RateLimit
 Grant = Literal["room_create", "room_list", "room_admin", "room_record"]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a signed-in host (`video` is None), or the bearer of a token."""
+
+    video: VideoGrant | None
+
+    def may(self, grant: Grant, *, room: str = "") -> bool:
+        """Tell whether this caller holds a grant, for one room or (`room` empty) for all.
+
+        A token that names a room opens nothing of other rooms. `room_admin` always needs the room.
+        """
+        if self.video is None:
+            return True
+        if not getattr(self.video, grant):
+            return False
+        if grant in ("room_create", "room_list"):
+            return True
+        if grant == "room_admin":
+            return bool(room) and self.video.room == room
+        return self.video.room in ("", room)
+
+
 class Access:
-    """Decides whether a caller of the JSON API is a host."""
+    """Decides who a caller of the JSON API is and what he may do."""
 
     def __init__(
         self, sessions: HostSessions, signaling: SignalingService, *, failures: RateLimit
@@ -27,36 +51,29 @@ class Access:
         self.failures = failures
         self._signaling = signaling
 
-    def require(self, request: web.Request, grant: Grant, *, room: str = "") -> None:
-        """Let a host session or a token with this grant pass.
-
-        Args:
-            request: the call.
-            grant: what the token must hold.
-            room: with `room_admin`, and with `room_record` where the token names a room, the room.
+    def identify(self, request: web.Request) -> Caller:
+        """Return the caller.
 
         Raises:
-            Problem: 401 nobody known, 403 known but not allowed, 429 too many wrong tokens.
+            Problem: 401 nobody known, 429 too many wrong tokens.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if not token:
             if self.sessions.is_host(request):
-                return
+                return Caller(None)
             raise Problem(401, "sign_in", "Please sign in first.")
-        caller = caller_address(request)
-        if wait_s := self.failures.wait_s(caller):
+        address = caller_address(request)
+        if wait_s := self.failures.wait_s(address):
             raise too_many(wait_s)
         try:
             if scheme.lower() != "bearer":
                 raise AuthError("invalid_token", "a Bearer token is required")
-            video = self._signaling.authenticate(token.strip()).video
+            return Caller(self._signaling.authenticate(token.strip()).video)
         except AuthError as error:
-            self.failures.take(caller)
+            self.failures.take(address)
             raise Problem(401, error.code, "The access token is not valid.") from None
-        is_granted: bool = getattr(video, grant)
-        needs_room = grant == "room_admin" or bool(video.room)
-        if not is_granted or (room and needs_room and video.room != room):
-            raise Problem(403, "not_allowed", f"The access token lacks {grant}.")
-        if not room and video.room and grant == "room_record":
-            # A token for one room must not open what belongs to others.
-            raise Problem(403, "not_allowed", "The access token is for one room only.")
+
+    def require(self, request: web.Request, grant: Grant, *, room: str = "") -> None:
+        """Let the caller pass, or raise `Problem` with 401, 403 or 429."""
+        if not self.identify(request).may(grant, room=room):
+            raise Problem(403, "not_allowed", f"The access token does not grant {grant} here.")

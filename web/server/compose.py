@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
+from recorder.errors import RecorderError
 from sfu.errors import ConfigError
 from web.ops.certificates import Certificates
 from web.pages.routes import add_page_routes
@@ -27,6 +28,8 @@ from web.settings.sources import Settings
 log = structlog.get_logger("web.server")
 
 DRAIN_WEBHOOKS_S: Final = 1.0
+DRAIN_TRACKS_S: Final = 1.0
+DRAIN_RECORDER_S: Final = 6.0
 FIRST_ROOM: Final = "first-walk"
 FIRST_ROOM_TITLE: Final = "第一次巡店 First walk"
 
@@ -42,6 +45,7 @@ class Server:
         self.addresses = Addresses(settings)
         self.certificates: Certificates | None = None
         self._is_draining = False
+        self._is_recorder_open = False
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -60,8 +64,11 @@ class Server:
         except ConfigError as error:
             raise OptionError(str(error)) from None
         self._stack.push_async_callback(parts.post.close)
+        self._is_recorder_open = True
+        await parts.recorder.recover()
         parts.signaling.start()
         parts.places.start()
+        parts.recording.start()
         if self.settings.tls:
             own = {candidate.ip for candidate in parts.media.candidates}
             self.certificates = Certificates(
@@ -107,7 +114,11 @@ class Server:
         )
 
     async def _recording_title(self, recording_id: str) -> str | None:
-        return None
+        try:
+            recording = await self.parts.recorder.get(recording_id)
+        except RecorderError:
+            return None
+        return recording.title or recording.room
 
     async def welcome(self) -> Welcome:
         """Make the phone link and return what to print."""
@@ -128,13 +139,24 @@ class Server:
     async def drain(self) -> None:
         """Stop in order: no new callers, clients sent elsewhere, recordings finished."""
         self._is_draining = True
-        await self.parts.places.close()
-        await self.parts.signaling.drain()
-        await self.parts.webhooks.drain(DRAIN_WEBHOOKS_S)
+        parts = self.parts
+        # Recordings end first, while their tracks still flow; clients wait so long at most.
+        recorded = asyncio.create_task(self._drain_recorder(DRAIN_RECORDER_S))
+        await asyncio.wait([recorded], timeout=DRAIN_TRACKS_S)
+        leaving = [asyncio.create_task(work) for work in (parts.whip.close(), parts.places.close())]
+        await asyncio.wait(leaving, timeout=DRAIN_TRACKS_S)
+        await parts.signaling.drain()
+        await asyncio.gather(recorded, parts.webhooks.drain(DRAIN_WEBHOOKS_S))
+
+    async def _drain_recorder(self, timeout_s: float) -> None:
+        if self._is_recorder_open:
+            self._is_recorder_open = False
+            await self.parts.recorder.drain(timeout_s)
 
     async def close(self) -> None:
         """Free what `start` took; harmless after a start that failed."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._drain_recorder(0.0)
         await self._stack.aclose()

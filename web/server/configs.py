@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recorder.config import RecorderConfig
 from sfu.config import MediaConfig
 from signaling.config import SignalingConfig
 from web.settings.options import ApiKey
@@ -50,6 +51,14 @@ def media_config(settings: Settings) -> MediaConfig:
         tcp_port=settings.rtc_tcp_port,
         node_ip=settings.node_ip or None,
         announce_loopback=settings.host in ("127.0.0.1", "::1", "localhost"),
+    )
+
+
+def recorder_config(settings: Settings) -> RecorderConfig:
+    """Return the recorder's configuration."""
+    return RecorderConfig(
+        directory=settings.data_dir / "recordings",
+        database=settings.data_dir / "recordings.sqlite3",
     )
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from recorder.service import RecorderService
 from sfu.server import MediaServer
 from signaling.clock import LoopClock
 from signaling.service import SignalingService
@@ -18,11 +19,13 @@ from web.cameras.store import CameraStore
 from web.http.rates import RateLimit
 from web.people.entrance import Entrance
 from web.people.invites import Invites
+from web.recordings.control import RecordingControl
 from web.rooms.catalogue import RoomCatalogue
-from web.server.configs import Secrets, media_config, signaling_config
+from web.server.configs import Secrets, media_config, recorder_config, signaling_config
 from web.settings.database import Database
 from web.settings.sources import Settings
 from web.webhooks.delivery import HttpPost, WebhookDelivery
+from web.whip.routes import WhipRoutes
 
 FAILED_TRIES = {"burst": 30.0, "per_s": 0.5}
 """Wrong keys and tokens per caller. An office behind one address must be able to mistype."""
@@ -50,6 +53,9 @@ class Parts:
     catalogue: RoomCatalogue
     cameras: CameraStore
     places: CameraPlaces
+    recorder: RecorderService
+    recording: RecordingControl
+    whip: WhipRoutes
 
 
 def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
@@ -76,6 +82,8 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
     failures = RateLimit(**FAILED_TRIES, clock=time.monotonic)
     cameras = CameraStore(database, secret.seal_key, wall_s=time.time)
     opener = CameraOpener(media, camera_config(settings.camera_network))
+    catalogue = RoomCatalogue(database, wall_s=time.time)
+    recorder = RecorderService(media, recorder_config(settings))
     return Parts(
         settings=settings,
         version=version,
@@ -90,7 +98,10 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
         access=Access(sessions, signaling, failures=failures),
         invites=Invites(database, wall_s=time.time),
         entrance=Entrance(signaling, api_key=api_key, seat_key=secret.seal_key, wall_s=time.time),
-        catalogue=RoomCatalogue(database, wall_s=time.time),
+        catalogue=catalogue,
         cameras=cameras,
         places=CameraPlaces(cameras, signaling, opener),
+        recorder=recorder,
+        recording=RecordingControl(recorder, signaling, catalogue),
+        whip=WhipRoutes(signaling, media, failures=failures),
     )

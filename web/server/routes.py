@@ -11,6 +11,7 @@ from web.ops.certificates import Certificates
 from web.ops.health import Health
 from web.ops.metrics import MetricsRoutes, ServerCollector
 from web.people.routes import PeopleRoutes
+from web.recordings.routes import RecordingRoutes
 from web.rooms.routes import RoomRoutes
 from web.rtc.routes import RtcRoutes
 from web.server.addresses import Addresses
@@ -44,6 +45,8 @@ def build_operations(
         *people.operations(),
         *RoomRoutes(parts.signaling, parts.catalogue, parts.access).operations(),
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
+        *RecordingRoutes(parts.recorder, parts.recording, parts.access).operations(),
+        *parts.whip.operations(),
     ]
     if certificates is not None:
         operations += certificates.operations()
@@ -62,6 +65,7 @@ def _collector(parts: Parts, rtc: RtcRoutes) -> ServerCollector:
             "signaling": lambda: parts.signaling.counters,
             "rtc": lambda: rtc.counters,
             "webhook": lambda: parts.webhooks.counters,
+            "recorder": lambda: parts.recorder.counters,
             "limit": lambda: {
                 "failed_tries_refused": parts.failures.refused,
                 "joins_refused": parts.joins.refused,

@@ -1,0 +1,258 @@
+"""Recordings over HTTP: starting and stopping, following a room's tracks, films with Range."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from livekit.protocol import models
+from web_fakes import FakeSignaling, make_token
+
+from recorder.config import RecorderConfig
+from recorder.model import Recording, RecordingState, TrackFile
+from recorder.service import RecorderService
+from web.access.rights import Access
+from web.access.sessions import HostSessions
+from web.http.rates import RateLimit
+from web.recordings.control import RecordingControl
+from web.recordings.routes import RecordingRoutes
+from web.rooms.catalogue import RoomCatalogue
+from web.server.app import build_app
+from web.settings.database import Database
+
+OURS = {"X-Requested-With": "aislecast"}
+FILM = bytes(range(256)) * 400
+
+
+class FakeMedia:
+    """No frames ever; the recorder's own tests have those."""
+
+    def now_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+class SpyRecorder(RecorderService):
+    """The real recorder, but for frames."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.tracks: list[tuple[str, str, str, str]] = []
+
+    def add_track(self, recording_id, participant, track, source) -> None:
+        self.tracks.append(("add", participant.identity, track.id, track.source))
+
+    def remove_track(self, recording_id, track_id) -> None:
+        self.tracks.append(("remove", "", track_id, ""))
+
+
+class Rig:
+    def __init__(self, client, signaling, recorder, control, directory) -> None:
+        self.client = client
+        self.signaling = signaling
+        self.recorder = recorder
+        self.control = control
+        self.directory = directory
+        self.token = make_token(room_record=True)
+
+    async def call(self, method: str, path: str, token: str | None = None, **more):
+        token = self.token if token is None else token
+        headers = {**OURS, **({"Authorization": f"Bearer {token}"} if token else {})}
+        async with self.client.request(method, path, headers=headers, **more) as answer:
+            has_json = answer.content_type.endswith("json")
+            return answer.status, await answer.json(content_type=None) if has_json else None
+
+    async def add_ready(self, **more) -> Recording:
+        recording = Recording(
+            "ab" * 16,
+            "r",
+            "虹桥店 巡店",
+            1_700_000_000.0,
+            state=RecordingState.READY,
+            file_name="session.mp4",
+            mime="video/mp4",
+            size_bytes=len(FILM),
+            duration_s=12.5,
+            participants=("ann",),
+            tracks=(TrackFile("001", "TR_1", "ann", "Ann", "camera", False, started_s=1.5),),
+        )
+        recording = replace(recording, **more)
+        folder = self.directory / recording.id
+        folder.mkdir()
+        (folder / "session.mp4").write_bytes(FILM)
+        await self.recorder._store.put(recording)
+        return recording
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    signaling = FakeSignaling()
+    database = Database(tmp_path / "test.sqlite3")
+    await database.open()
+    config = RecorderConfig(
+        directory=tmp_path / "recordings",
+        database=tmp_path / "recordings.sqlite3",
+        min_free_bytes=0,
+    )
+    recorder = SpyRecorder(FakeMedia(), config)
+    await recorder.recover()
+    failures = RateLimit(burst=9, per_s=1, clock=time.monotonic)
+    access = Access(HostSessions("k" * 20, wall_s=time.time), signaling, failures=failures)
+    control = RecordingControl(recorder, signaling, RoomCatalogue(database, wall_s=time.time))
+    control.start()
+    app = build_app(
+        RecordingRoutes(recorder, control, access).operations(), [], is_behind_proxy=False
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield Rig(client, signaling, recorder, control, config.directory)
+    await control.settle()
+    await recorder.drain(1.0)
+    await database.close()
+
+
+def publish(rig: Rig, identity: str, sid: str, kind: int) -> None:
+    info = models.ParticipantInfo(identity=identity, name=identity.title())
+    track = models.TrackInfo(sid=sid, source=kind)
+    info.tracks.append(track)
+    rig.signaling.participants.setdefault("r", []).append(info)
+    rig.signaling.sources[sid] = object()
+    for hook in rig.signaling.hooks.on_track_published:
+        hook(rig.signaling.rooms["r"], info, track, rig.signaling.sources[sid])
+
+
+async def test_a_room_is_recorded_with_all_its_tracks_and_everybody_sees_it(rig: Rig) -> None:
+    room = rig.signaling.add_room("r")
+    publish(rig, "ann", "TR_early", models.CAMERA)
+    status, answer = await rig.call("POST", "/api/rooms/r/recording")
+    assert (status, answer["is_recording"]) == (200, True)
+    assert rig.signaling.recording == {"r": True}
+    publish(rig, "bob", "TR_late", models.SCREEN_SHARE_AUDIO)
+    for hook in rig.signaling.hooks.on_track_unpublished:
+        hook(room, models.ParticipantInfo(), models.TrackInfo(sid="TR_early"))
+    assert rig.recorder.tracks == [
+        ("add", "ann", "TR_early", "camera"),
+        ("add", "bob", "TR_late", "screen_share_audio"),
+        ("remove", "", "TR_early", ""),
+    ]
+    # Asking twice is asking once.
+    assert await rig.call("POST", "/api/rooms/r/recording") == (200, answer)
+    status, stopped = await rig.call("DELETE", "/api/rooms/r/recording")
+    assert (status, stopped) == (200, {"is_recording": False, "id": answer["id"]})
+    assert rig.signaling.recording == {"r": False}
+    assert (await rig.call("DELETE", "/api/rooms/r/recording"))[1]["id"] == ""
+    _, listed = await rig.call("GET", "/api/recordings")
+    assert [recording["id"] for recording in listed["recordings"]] == [answer["id"]]
+
+
+async def test_a_room_that_ends_ends_its_recording(rig: Rig) -> None:
+    rig.signaling.add_room("r")
+    _, answer = await rig.call("POST", "/api/rooms/r/recording")
+    rig.signaling.end_room("r")
+    await rig.control.settle()
+    assert rig.control.running("r") is None
+    assert (await rig.recorder.get(answer["id"])).state != RecordingState.RECORDING
+
+
+async def test_the_room_sees_when_the_recorder_gives_up(rig: Rig) -> None:
+    rig.signaling.add_room("r")
+    _, answer = await rig.call("POST", "/api/rooms/r/recording")
+    await rig.recorder.stop(answer["id"], "disk_full")
+    assert rig.signaling.recording == {"r": False}
+    assert rig.control.running("r") is None
+
+
+async def test_what_cannot_be_recorded_is_said(rig: Rig, monkeypatch) -> None:
+    status, answer = await rig.call("POST", "/api/rooms/r/recording")
+    assert (status, answer["code"]) == (409, "room_not_live")
+    rig.signaling.add_room("r")
+    monkeypatch.setattr(
+        rig.recorder, "_config", replace(rig.recorder._config, min_free_bytes=1 << 62)
+    )
+    status, answer = await rig.call("POST", "/api/rooms/r/recording")
+    assert (status, answer["code"]) == (507, "disk_full")
+    assert rig.signaling.recording == {}
+
+
+async def test_a_film_is_sent_whole_in_parts_and_for_saving(rig: Rig) -> None:
+    recording = await rig.add_ready()
+    path = f"/api/recordings/{recording.id}/file"
+    headers = {"Authorization": f"Bearer {rig.token}"}
+    whole = await rig.client.get(path, headers=headers)
+    assert (whole.status, whole.content_type, await whole.read()) == (200, "video/mp4", FILM)
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    assert whole.headers["X-Content-Type-Options"] == "nosniff"
+    assert "private" in whole.headers["Cache-Control"]
+    part = await rig.client.get(path, headers={**headers, "Range": "bytes=1000-1999"})
+    assert (part.status, await part.read()) == (206, FILM[1000:2000])
+    assert part.headers["Content-Range"] == f"bytes 1000-1999/{len(FILM)}"
+    tail = await rig.client.get(path, headers={**headers, "Range": "bytes=-10"})
+    assert await tail.read() == FILM[-10:]
+    beyond = await rig.client.get(path, headers={**headers, "Range": "bytes=9999999-"})
+    assert beyond.status == 416
+    head = await rig.client.head(path, headers=headers)
+    assert head.headers["Content-Length"] == str(len(FILM))
+    saved = await rig.client.get(path, headers=headers, params={"download": "1"})
+    assert "filename*=UTF-8''%E8%99%B9" in saved.headers["Content-Disposition"]
+
+
+async def test_a_recording_is_shown_with_who_was_there(rig: Rig) -> None:
+    recording = await rig.add_ready(reason="disk_full")
+    _, shown = await rig.call("GET", f"/api/recordings/{recording.id}")
+    assert shown["participants"][0] == {"name": "Ann", "joined_s": 1.5}
+    assert shown["started_at"] == "2023-11-14T22:13:20+00:00"
+    assert (shown["state"], shown["error_code"], shown["progress"]) == ("ready", "disk_full", None)
+
+
+async def test_removing_removes_the_files(rig: Rig) -> None:
+    recording = await rig.add_ready()
+    assert (await rig.call("DELETE", f"/api/recordings/{recording.id}"))[0] == 204
+    assert list(rig.directory.iterdir()) == []
+    assert (await rig.call("GET", f"/api/recordings/{recording.id}"))[0] == 404
+
+
+async def test_a_film_can_be_tried_again_only_when_it_is_over(rig: Rig) -> None:
+    rig.signaling.add_room("r")
+    _, answer = await rig.call("POST", "/api/rooms/r/recording")
+    status, refused = await rig.call("POST", f"/api/recordings/{answer['id']}/retry")
+    assert (status, refused["code"]) == (409, "not_possible")
+    status, refused = await rig.call("GET", f"/api/recordings/{answer['id']}/file")
+    assert (status, refused["code"]) == (409, "not_possible")
+
+
+@pytest.mark.parametrize("path", ["", "/file"])
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("", 401),
+        ("rubbish", 401),
+        (make_token(room_list=True, room_create=True), 404),
+        (make_token(room_record=True, room="other"), 404),
+        (make_token(room_record=True, room="r"), 200),
+    ],
+)
+async def test_who_may_see_a_recording(rig: Rig, token: str, status: int, path: str) -> None:
+    recording = await rig.add_ready()
+    got, _ = await rig.call("GET", f"/api/recordings/{recording.id}{path}", token)
+    assert got == status
+
+
+async def test_who_may_record_and_list(rig: Rig) -> None:
+    rig.signaling.add_room("r")
+    for token, status in (
+        ("", 401),
+        (make_token(room_admin=True, room="r"), 403),
+        (make_token(room_record=True, room="other"), 403),
+        (make_token(room_record=True, room="r"), 200),
+    ):
+        assert (await rig.call("POST", "/api/rooms/r/recording", token))[0] == status
+    one_room = make_token(room_record=True, room="r")
+    assert (await rig.call("GET", "/api/recordings", one_room))[0] == 403
+
+
+@pytest.mark.parametrize("recording_id", ["..", "%2e%2e%2fapi-key", "x" * 500, "%00"])
+async def test_strange_ids_find_nothing(rig: Rig, recording_id: str) -> None:
+    for path in (f"/api/recordings/{recording_id}", f"/api/recordings/{recording_id}/file"):
+        assert (await rig.call("GET", path))[0] in (403, 404)
