@@ -36,7 +36,7 @@ class ReliableHistory:
         self._packets.append(packet)
         self._size_bytes += len(packet.data)
         limits = self._limits
-        while (
+        while self._packets and (
             len(self._packets) > limits.replay_packets
             or self._size_bytes > limits.replay_bytes
             or self._packets[0].sent_s < packet.sent_s - limits.replay_age_s

@@ -31,6 +31,7 @@ class LinkEvents:
         on_state: Callable[[str], None],
         on_message: Callable[[str, bytes], None],
         on_unpublished: Callable[[str], None],
+        on_subscribed: Callable[[Subscription], None],
         on_unsupported: Callable[[Subscription], None],
         on_stuck: Callable[[], None],
     ) -> None:
@@ -41,6 +42,7 @@ class LinkEvents:
             on_state: of the primary transport.
             on_message: label and payload of a data channel message.
             on_unpublished: mid of a section in which the client sends no longer.
+            on_subscribed: a subscription that begins to flow.
             on_unsupported: a subscription whose codecs the client lacks.
             on_stuck: the client does not answer.
         """
@@ -48,6 +50,7 @@ class LinkEvents:
         self.on_state = on_state
         self.on_message = on_message
         self.on_unpublished = on_unpublished
+        self.on_subscribed = on_subscribed
         self.on_unsupported = on_unsupported
         self.on_stuck = on_stuck
 
@@ -125,7 +128,9 @@ class MediaLink:
     ) -> Session:
         session = Session(transport, media.candidates, role=role)
         session.set_callbacks(
-            on_unpublished=events.on_unpublished, on_unsupported=events.on_unsupported
+            on_unpublished=events.on_unpublished,
+            on_subscribed=events.on_subscribed,
+            on_unsupported=events.on_unsupported,
         )
         return session
 

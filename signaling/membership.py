@@ -117,11 +117,15 @@ def _link_events(room: Room, participant: Participant) -> LinkEvents:
     def handle_unsupported(media: Subscription) -> None:
         subscriptions.handle_unsupported(participant, media.track_id)
 
+    def handle_subscribed(media: Subscription) -> None:
+        subscriptions.handle_subscribed(room, media.track_id)
+
     return LinkEvents(
         send=participant.send,
         on_state=lambda state: _handle_state(room, participant, state),
         on_message=lambda label, packet: data.handle_packet(room, participant, label, packet),
         on_unpublished=lambda mid: publishing.handle_unpublished_section(room, participant, mid),
+        on_subscribed=handle_subscribed,
         on_unsupported=handle_unsupported,
         on_stuck=handle_stuck,
     )

@@ -53,6 +53,7 @@ class ClientOffers:
         self._stuck_timer: Timer | None = None
         self._repeat_s = _FIRST_REPEAT_S
         self._asked: tuple[int, int] | None = None
+        self._is_paused = False
         self._is_closed = False
 
     def handle_offer(self, sdp: str, claim: ClaimTrack) -> str:
@@ -75,8 +76,9 @@ class ClientOffers:
 
     def _ask(self) -> None:
         self._request_timer = None
-        if self._is_closed or self._send_requirement is None or not self.session.has_pending:
+        if self._is_closed or self._is_paused or not self.session.has_pending:
             return
+        assert self._send_requirement is not None, "nothing is scheduled without it"
         needed = self.session.needs_sections()
         if self._asked is not None and needed <= self._asked:
             return  # the offer under way will do
@@ -114,12 +116,14 @@ class ClientOffers:
 
     def handle_resumed(self) -> None:
         """The client comes back and may have missed our request."""
+        self._is_paused = False
         self._asked = None
         self._cancel_waiting()
         self.request()
 
     def pause(self) -> None:
         """Nobody can answer: the WebSocket is gone."""
+        self._is_paused = True
         self._asked = None
         self._cancel_waiting()
 

@@ -190,9 +190,11 @@ class Room:
     def _send_update(self, infos: list[models.ParticipantInfo], to: list[Participant]) -> None:
         response = rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=infos))
         data = response.SerializeToString()
+        # As they are now: held ones may be sent much later.
+        frozen = list(response.update.participants)
         for participant in to:
             if participant.outbox is not None:
-                participant.outbox.send_update(data, list(response.update.participants))
+                participant.outbox.send_update(data, frozen)
 
     def broadcast(self, response: rtc.SignalResponse, *, is_superseded: bool = False) -> None:
         """Sends the same message to everybody."""

@@ -19,6 +19,7 @@ __all__ = [
     "drop_participant",
     "drop_track",
     "handle_permission_rule",
+    "handle_subscribed",
     "handle_subscription",
     "handle_track_setting",
     "handle_unsupported",
@@ -182,12 +183,17 @@ def _subscribe(room: Room, participant: Participant, track: PublishedTrack) -> N
     )
     subscription = TrackSubscription(track, media)
     participant.subscriptions[track.sid] = subscription
-    is_first = not track.subscribers
     track.subscribers.add(participant.sid)
     _apply_settings(room, participant, subscription)
     link.subscriber.request()
-    if is_first:
-        room.publisher_of(track).send(track_subscribed=rtc.TrackSubscribed(track_sid=track.sid))
+
+
+def handle_subscribed(room: Room, track_sid: str) -> None:
+    """Media begins to flow to a subscriber. The publisher hears of the first one."""
+    track = room.tracks.get(track_sid)
+    if track is not None and not track.was_subscribed:
+        track.was_subscribed = True
+        room.publisher_of(track).send(track_subscribed=rtc.TrackSubscribed(track_sid=track_sid))
 
 
 def handle_unsupported(participant: Participant, track_sid: str) -> None:

@@ -66,6 +66,7 @@ class PublishedTrack:
         codecs: what its packets may carry; a subscriber must be able to take one of them.
         mid: its section on the publisher's connection; empty for local tracks.
         demand: which layers are wanted by anybody.
+        was_subscribed: the publisher was told that somebody receives it.
         subscribers: sids of the participants that have a subscription.
     """
 
@@ -75,6 +76,7 @@ class PublishedTrack:
     demand: LayerDemand
     codecs: tuple[Codec, ...] = ()
     mid: str = ""
+    was_subscribed: bool = False
     subscribers: set[str] = field(default_factory=set)
 
     @property
