@@ -25,7 +25,8 @@ def h264_parameter_sets(access_unit: bytes) -> bytes | None:
     """SPS and PPS of an Annex B access unit with start codes, None unless both are there."""
     starts = [match.end() for match in _START_CODE.finditer(access_unit)]
     sets: dict[int, bytes] = {}
-    for start, following in zip(starts, [*starts[1:], len(access_unit) + 3], strict=True):
+    ends = [*starts[1:], len(access_unit) + 3]
+    for start, following in zip(starts, ends, strict=False):
         kind = access_unit[start] & 0x1F if start < len(access_unit) else 0
         if kind in (_NAL_SPS, _NAL_PPS):
             # A four-byte start code leaves its first zero at the end of the unit before it.
