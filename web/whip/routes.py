@@ -192,9 +192,9 @@ class WhipRoutes:
         headers = {"ETag": patched.etag}
         if not patched.fragment:
             return web.Response(status=204, headers=headers)
-        return web.Response(
-            text=patched.fragment, content_type=FRAGMENT_TYPE, charset=None, headers=headers
-        )
+        # As bytes: the type has no charset parameter.
+        body = patched.fragment.encode()
+        return web.Response(body=body, content_type=FRAGMENT_TYPE, headers=headers)
 
     async def handle_delete(self, request: web.Request) -> web.Response:
         """End the session."""
