@@ -19,56 +19,26 @@ __all__ = ["RecordingStore"]
 _Result = TypeVar("_Result")
 
 _SCHEMA = """
-CREATE TABLE IF NOT E        return await self._run(
-            lambda: tuple(
-                _to_recording(row)ISTS recordings (
-    id TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T PRIMARY KEY,
-    room TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    title TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
+CREATE TABLE IF NOT EXISTS recordings (
+    id TEXT PRIMARY KEY,
+    room TEXT NOT NULL,
+    title TEXT NOT NULL,
     started_at_s REAL NOT NULL,
     ended_at_s REAL,
-    state TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    reason TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    cut_short TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    cut_short TEXT NOT NULL,
     progress REAL NOT NULL,
     duration_s REAL NOT NULL,
     size_bytes INTEGER NOT NULL,
-    file_name TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    mime TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    participants TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
-    tracks TE        return await self._run(
-            lambda: tuple(
-                _to_recording(row)T NOT NULL,
+    file_name TEXT NOT NULL,
+    mime TEXT NOT NULL,
+    participants TEXT NOT NULL,
+    tracks TEXT NOT NULL,
     is_published INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDE        return await self._run(
-            lambda: tuple(
-                _to_recording(row) IF NOT E        return await self._run(
-            lambda: tuple(
-                _to_recording(row)ISTS recordings_by_time ON recordings (started_at_s DESC);
-CREATE INDE        return await self._run(
-            lambda: tuple(
-                _to_recording(row) IF NOT E        return await self._run(
-            lambda: tuple(
-                _to_recording(row)ISTS recordings_by_room ON recordings (room, started_at_s DESC);
+CREATE INDEX IF NOT EXISTS recordings_by_time ON recordings (started_at_s DESC);
+CREATE INDEX IF NOT EXISTS recordings_by_room ON recordings (room, started_at_s DESC);
 """
 _COLUMNS = (
     "id, room, title, started_at_s, ended_at_s, state, reason, cut_short, progress, duration_s, "

@@ -67,9 +67,7 @@ def loud_at(path: Path) -> list[float]:
 
 
 @pytest.mark.parametrize(("codec", "container"), [(Codec.VP8, "webm"), (Codec.H264, "mp4")])
-def test_one_picture_and_one_sound_are_copied(
-    tmp_path: Path, codec: Codec, container: str
-) -> None:
+def test_one_picture_and_one_sound_are_copied(tmp_path: Path, codec: Codec, container: str) -> None:
     recording = FakeRecording(tmp_path / "r")
     frames = encode_video(codec, 250)
     recording.add("camera", to_frames(frames, codec))
@@ -121,9 +119,7 @@ def test_lips_match_within_80_ms_under_drift_and_late_reports(tmp_path: Path) ->
             arrived = captured + delay_us
             has_report = captured > ZERO_US + 4_000_000
             frames.append(
-                frame._replace(
-                    arrived_us=arrived, captured_us=captured if has_report else arrived
-                )
+                frame._replace(arrived_us=arrived, captured_us=captured if has_report else arrived)
             )
         recording.add(source, frames)
     path = recording.directory / finish(recording).file_name

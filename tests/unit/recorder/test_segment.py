@@ -69,7 +69,7 @@ def test_what_is_written_is_read(frames: list[Row]) -> None:
 
 @given(FRAMES, st.data())
 @settings(max_examples=120, deadline=None)
-def test_a_cut_anywhere_loses_only_what_is_behind_it(frames: list[Row], data: st.DataObject) -> None:
+def test_a_cut_loses_only_what_is_behind_it(frames: list[Row], data: st.DataObject) -> None:
     whole, ends = build(frames)
     cut = data.draw(st.integers(0, len(whole)))
     rows, _, _ = read(whole[:cut])
