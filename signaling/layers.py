@@ -1,15 +1,20 @@
-"""Which layer of a video track a subscriber wants, from what its player shows."""
+"""Which layer of a track a subscriber gets, from what its player shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from livekit.protocol import models, rtc
 
-__all__ = ["ALL_TEMPORAL", "TrackSettings", "choose_quality", "choose_temporal"]
+from bandwidth.demand import ALL_TEMPORAL, MAX_LAYERS, NOTHING, choose_layers
+from sfu.ids import Layers
 
-ALL_TEMPORAL = 7
+__all__ = ["TrackSettings", "choose"]
+
+# Nobody's screen is larger; bounds what goes into 64-bit arithmetic.
+_MAX_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class TrackSettings:
     """What a subscriber said of one track. The default is what a client gets that never said."""
 
     is_disabled: bool = False
-    quality: models.VideoQuality = models.VideoQuality.HIGH
+    quality: int = models.VideoQuality.HIGH
     width: int = 0
     height: int = 0
     fps: int = 0
@@ -25,41 +30,58 @@ class TrackSettings:
     @classmethod
     def from_message(cls, message: rtc.UpdateTrackSettings) -> TrackSettings:
         """From the wire. An all-default message means LOW."""
-        return cls(message.disabled, message.quality, message.width, message.height, message.fps)
+        return cls(
+            message.disabled,
+            message.quality,
+            min(message.width, _MAX_PIXELS),
+            min(message.height, _MAX_PIXELS),
+            message.fps,
+        )
 
 
-def choose_quality(
-    layers: Sequence[models.VideoLayer], settings: TrackSettings
-) -> models.VideoQuality | None:
-    """The quality a subscriber wants; None when it wants no packets.
+_DEFAULT = TrackSettings()
 
-    With a size given, the smallest layer that covers it, so that nothing is scaled up. Sides are
-    compared short to short: a phone held upright publishes 720×1280 for 720p.
+
+def choose(
+    layers: Sequence[models.VideoLayer], settings: TrackSettings, *, encoding_count: int
+) -> Layers:
+    """Orders for the engine.
+
+    Args:
+        layers: as announced, lowest first.
+        settings: what the subscriber shows.
+        encoding_count: how many streams the publisher sends; a client that cannot send all
+            announced layers leaves out the highest.
     """
-    if settings.is_disabled:
-        return None
-    if settings.width <= 0 or settings.height <= 0 or not layers:
-        return min(settings.quality, models.VideoQuality.HIGH)
-    wanted = min(settings.width, settings.height)
-    for layer in layers:
-        if min(layer.width, layer.height) >= wanted:
-            return layer.quality
-    return layers[-1].quality
-
-
-def choose_spatial(
-    layers: Sequence[models.VideoLayer], quality: models.VideoQuality, *, encoding_count: int
-) -> int:
-    """The engine's encoding index for a quality. A single encoding counts as HIGH."""
     top = encoding_count - 1
-    for index, layer in enumerate(layers):
-        if layer.quality >= quality:
-            return min(index, top)
-    return top
+    if settings == _DEFAULT or encoding_count == 1:
+        # Most subscriptions, and worth not doing in numpy.
+        temporal = ALL_TEMPORAL if settings.fps <= 0 else _temporal(settings)
+        return Layers(top, temporal, settings.is_disabled)
+    count = min(encoding_count, MAX_LAYERS)
+    sizes = [(layer.width, layer.height) for layer in layers[:count]]
+    if not all(width and height for width, height in sizes) or len(sizes) < count:
+        # Only their order is known. No player is this small, so sizes asked for choose the top.
+        sizes = [(index + 1, index + 1) for index in range(count)]
+    padded = sizes + [(0, 0)] * (MAX_LAYERS - count)
+    wanted = _choose(padded, settings)
+    return Layers(max(0, wanted[0]), wanted[1], wanted[0] == NOTHING)
 
 
-def choose_temporal(fps: int) -> int:
-    """The highest temporal layer for a wanted frame rate, of the usual three at 30 fps."""
-    if fps <= 0 or fps > 15:
-        return ALL_TEMPORAL
-    return 1 if fps > 8 else 0
+def _choose(sizes: list[tuple[int, int]], settings: TrackSettings) -> tuple[int, int]:
+    # A width without a height is meant for both.
+    height = settings.height or settings.width
+    wanted = choose_layers(
+        np.array([sizes]),
+        width=[settings.width or height],
+        height=[height],
+        quality=[settings.quality],
+        fps=[settings.fps],
+        source_fps=[0],
+        is_disabled=[settings.is_disabled],
+    )
+    return int(wanted.spatial[0]), int(wanted.temporal[0])
+
+
+def _temporal(settings: TrackSettings) -> int:
+    return _choose([(0, 0)] * MAX_LAYERS, settings)[1]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from livekit.protocol import models, rtc
 
+from bandwidth.demand import ALL_TEMPORAL, MAX_LAYERS
 from signaling.dynacast import build_quality_update
-from signaling.layers import TrackSettings, choose_quality, choose_spatial, choose_temporal
+from signaling.layers import TrackSettings, choose
 from signaling.participant import Participant, TrackSubscription
 from signaling.rights import is_allowed_subscriber, may_subscribe
 from signaling.room import Room
@@ -122,10 +123,10 @@ def poll_demand(room: Room, track: PublishedTrack) -> None:
     publisher = room.by_sid.get(track.publisher_sid)
     if not track.is_video or publisher is None or publisher.is_local:
         return
-    track.demand.is_pinned = track.source.has_tap
+    track.demand.pin(track.source.has_tap)
     if track.demand.poll(room.context.clock.now_s()):
         codec = track.info.mime_type.rpartition("/")[2].lower()
-        update = build_quality_update(track.sid, codec, track.demand.announced)
+        update = build_quality_update(track.sid, codec, track.info.layers, track.demand.top)
         publisher.send(subscribed_quality_update=update)
 
 
@@ -216,16 +217,13 @@ def _apply_settings(room: Room, participant: Participant, subscription: TrackSub
     track = subscription.track
     settings = participant.settings.get(track.sid, _DEFAULT_SETTINGS)
     if not track.is_video:
-        subscription.media.set_layers(0, choose_temporal(0), settings.is_disabled)
+        subscription.media.set_layers(0, ALL_TEMPORAL, settings.is_disabled)
         return
-    quality = choose_quality(track.info.layers, settings)
-    track.demand.set(participant.sid, quality)
-    wanted = models.VideoQuality.LOW if quality is None else quality
-    subscription.media.set_layers(
-        choose_spatial(track.info.layers, wanted, encoding_count=track.layer_count),
-        choose_temporal(settings.fps),
-        settings.is_disabled,
-    )
+    layers = choose(track.info.layers, settings, encoding_count=track.encoding_count)
+    is_top = layers.spatial == track.encoding_count - 1
+    wanted = MAX_LAYERS - 1 if is_top else layers.spatial
+    track.demand.set(participant.sid, None if layers.paused else wanted)
+    subscription.media.set_layers(*layers)
     poll_demand(room, track)
 
 

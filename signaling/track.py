@@ -90,7 +90,7 @@ class PublishedTrack:
         return self.info.type == models.TrackType.VIDEO
 
     @property
-    def layer_count(self) -> int:
+    def encoding_count(self) -> int:
         """How many encodings the engine can choose from."""
         return max(1, len(self.source.specs))
 

@@ -81,6 +81,7 @@ def test_a_client_that_never_reads_is_dropped_without_others_noticing() -> None:
     bench.service.set_recording("room", True)
     assert bob.connection.closed == 1013
     assert bench.service.counters["closed_slow_reader"] == 1
+    alice.clear()
     bob.lose()
     bob.resume()
     assert bob.kinds()[0] == "reconnect"

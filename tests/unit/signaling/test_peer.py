@@ -71,7 +71,8 @@ def test_rubbish_is_counted_and_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "sdp", ["", "nonsense", "v=0\r\nm=audio", "v=0\r\n" * 3, "x" * 600_000, "v=0\r\no=- 1 1 IN IP4 0"]
+    "sdp",
+    ["", "nonsense", "v=0\r\nm=audio", "v=0\r\n" * 3, "x" * 600_000, "v=0\r\no=- 1 1 IN IP4 0"],
 )
 @pytest.mark.parametrize("single", [True, False])
 def test_a_malformed_offer_ends_its_sender_with_a_reason(sdp: str, single: bool) -> None:

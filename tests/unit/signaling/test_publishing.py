@@ -249,9 +249,7 @@ def test_audio_and_video_details_can_change(bench: Bench) -> None:
     alice = bench.connected("alice")
     audio, video = alice.publish("a"), alice.publish("v", "video")
     features = [models.AudioTrackFeature.TF_STEREO]
-    alice.send(
-        update_audio_track=rtc.UpdateLocalAudioTrack(track_sid=audio, features=features)
-    )
+    alice.send(update_audio_track=rtc.UpdateLocalAudioTrack(track_sid=audio, features=features))
     alice.send(
         update_video_track=rtc.UpdateLocalVideoTrack(track_sid=video, width=720, height=1280)
     )

@@ -156,9 +156,7 @@ def test_a_publisher_may_choose_who_receives(bench: Bench) -> None:
     ]
     bob.clear()
     carol.clear()
-    alice.send(
-        subscription_permission=rtc.SubscriptionPermission(track_permissions=permissions)
-    )
+    alice.send(subscription_permission=rtc.SubscriptionPermission(track_permissions=permissions))
     denied = bob.last("subscription_permission_update")
     assert (denied.participant_sid, denied.track_sid) == (alice.sid, other)
     assert not denied.allowed and "subscription_permission_update" not in carol.kinds()
