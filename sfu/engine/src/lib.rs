@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod core;
+pub mod media;
 pub mod net;
 #[cfg(feature = "python")]
 mod python;

@@ -68,6 +68,10 @@ counters! {
     dropped_no_payload,
     /// Packets that left the ring before a sink could send them.
     dropped_overrun,
+    /// Packets that could not be sealed (a number or a key used up).
+    dropped_seal,
+    /// Answers and DTLS datagrams that found no room or no path to leave by.
+    dropped_replies,
     /// DTLS datagrams dropped because the event queue was full.
     dropped_events,
     /// TWCC rows dropped because nobody drained them.
@@ -100,8 +104,15 @@ mod tests {
 
     #[test]
     fn names_follow_the_fields() {
-        let counters = Counters { rtx_sent: 3, ..Counters::default() };
-        assert!(counters.named().any(|(name, value)| name == "rtx_sent" && value == 3));
+        let counters = Counters {
+            rtx_sent: 3,
+            ..Counters::default()
+        };
+        assert!(
+            counters
+                .named()
+                .any(|(name, value)| name == "rtx_sent" && value == 3)
+        );
         assert_eq!(counters.named().next(), Some(("received_datagrams", 0)));
     }
 }

@@ -3,11 +3,41 @@
 //! Call order: feed everything that arrived ([`Core::handle_datagram`], [`Core::apply`]), run what
 //! is due ([`Core::handle_timeout`]), then [`Core::flush`], then [`Core::poll_event`] until empty.
 
+mod bundle;
+mod commands;
 mod counters;
+mod dispatch;
+mod fanout;
+mod feedback;
+mod ice;
+mod ingress;
+mod queues;
+mod reports;
+mod rows;
+mod slab;
+mod taps;
+mod timers;
+mod transport;
 
 pub use counters::Counters;
 
-use crate::api::{Command, Event, Local, Micros, Path, TapFrame, TapId};
+use std::collections::HashMap;
+
+use crate::api::{Event, Local, Micros, Path, TapFrame, TapId};
+use crate::media::sink::Sink;
+use crate::media::source::Source;
+use crate::media::tap::Tap;
+
+use bundle::Bundle;
+use queues::{Events, Replies, TwccRows};
+use slab::Slab;
+use timers::Timers;
+use transport::Transport;
+
+/// A replay or a switch under way goes on this often.
+const MOTION_INTERVAL_US: Micros = 5_000;
+/// Waiting sinks, changed activity and taps with gaps are looked after this often.
+const TICK_INTERVAL_US: Micros = 50_000;
 
 /// Takes finished datagrams.
 pub trait Egress {
@@ -19,57 +49,182 @@ pub trait Egress {
 /// All transports, sources, sinks and taps of one media thread.
 pub struct Core {
     counters: Counters,
+    random: Random,
+    transports: Slab<Transport>,
+    sources: Slab<Source>,
+    sinks: Slab<Sink>,
+    taps: Slab<Tap>,
+    /// Keyed hash (SipHash): remote addresses are chosen by strangers.
+    by_path: HashMap<Path, u32>,
+    by_ufrag: HashMap<Vec<u8>, u32>,
+    events: Events,
+    replies: Replies,
+    twcc_rows: TwccRows,
+    timers: Timers,
+    /// Sources with packets that arrived since the last flush.
+    dirty: Vec<u32>,
+    /// Sinks that wait for a start, replay or switch.
+    busy: Vec<u32>,
+    /// Packets that subscribers asked for since the last flush: sink, number.
+    asked: Vec<(u32, u16)>,
+    /// Transports whose reports are to be looked at in the next flush.
+    reporting: Vec<u32>,
+    tick_due_us: Micros,
+    motion_due_us: Micros,
+    bundle: Bundle,
+    scratch: reports::Scratch,
 }
 
-#[allow(unused_variables)]
 impl Core {
     /// An empty core. `seed` drives everything random, so that a run can be repeated.
     pub fn new(seed: u64) -> Core {
-        Core { counters: Counters::default() }
+        Core {
+            counters: Counters::default(),
+            random: Random(seed),
+            transports: Slab::new(),
+            sources: Slab::new(),
+            sinks: Slab::new(),
+            taps: Slab::new(),
+            by_path: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            events: Events::default(),
+            replies: Replies::default(),
+            twcc_rows: TwccRows::default(),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            busy: Vec::new(),
+            asked: Vec::new(),
+            reporting: Vec::new(),
+            tick_due_us: 0,
+            motion_due_us: Micros::MAX,
+            bundle: Bundle::new(),
+            scratch: reports::Scratch::default(),
+        }
     }
 
-    /// Takes one datagram; media is decrypted in place.
-    pub fn handle_datagram(&mut self, now: Micros, path: Path, data: &mut [u8]) {}
-
     /// An ICE-TCP connection ended: its path is forgotten.
-    pub fn handle_closed(&mut self, now: Micros, local: Local) {}
-
-    /// Carries out one command.
-    pub fn apply(&mut self, now: Micros, command: Command) {}
+    pub fn handle_closed(&mut self, now: Micros, local: Local) {
+        let gone: Vec<(Path, u32)> = self
+            .by_path
+            .iter()
+            .filter(|(path, _)| path.local == local)
+            .map(|(&path, &index)| (path, index))
+            .collect();
+        for (path, index) in gone {
+            self.by_path.remove(&path);
+            if let Some(transport) = self.transports.get_mut(index) {
+                transport.ice.forget(path);
+            }
+            self.announce_transport(index);
+            self.timers.schedule(index, now);
+        }
+    }
 
     /// Runs what is due at `now`.
-    pub fn handle_timeout(&mut self, now: Micros) {}
-
-    /// Sends everything that waits: fan-out of what arrived since the last flush, RTCP, STUN replies.
-    pub fn flush(&mut self, now: Micros, out: &mut dyn Egress) {}
+    pub fn handle_timeout(&mut self, now: Micros) {
+        while let Some(index) = self.timers.pop_due(now) {
+            self.reporting.push(index);
+        }
+        if self.tick_due_us <= now {
+            self.tick_due_us = now + TICK_INTERVAL_US;
+            self.tick(now);
+        }
+    }
 
     /// When `handle_timeout` should be called next at the latest; `Micros::MAX` = nothing waits.
     pub fn next_timeout(&self) -> Micros {
-        Micros::MAX
+        let tick = if self.needs_tick() {
+            self.tick_due_us
+        } else {
+            Micros::MAX
+        };
+        self.timers.next_due().min(tick).min(self.motion_due_us)
     }
 
     /// The oldest waiting event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop()
     }
 
     /// Moves up to `max` complete frames of `tap` to the end of `out`.
-    pub fn drain_tap(&mut self, tap: TapId, max: usize, out: &mut Vec<TapFrame>) {}
-
-    /// Appends rows of `TRANSPORT_DTYPE`.
-    pub fn snapshot_transports(&self, now: Micros, out: &mut Vec<u8>) {}
-
-    /// Appends rows of `ENCODING_DTYPE`.
-    pub fn snapshot_encodings(&self, now: Micros, out: &mut Vec<u8>) {}
-
-    /// Appends rows of `SINK_DTYPE`.
-    pub fn snapshot_sinks(&self, now: Micros, out: &mut Vec<u8>) {}
+    pub fn drain_tap(&mut self, tap: TapId, max: usize, out: &mut Vec<TapFrame>) {
+        match self.taps.by_id_mut(tap.0) {
+            Some(tap) => tap.drain(max, out),
+            None => self.counters.stale_commands += 1,
+        }
+    }
 
     /// Moves the collected rows of `TWCC_DTYPE` to the end of `out`, oldest first.
-    pub fn drain_twcc(&mut self, out: &mut Vec<u8>) {}
+    pub fn drain_twcc(&mut self, out: &mut Vec<u8>) {
+        self.twcc_rows.drain(out);
+    }
 
     /// Engine-wide counts.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn needs_tick(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    /// Sends news of a transport's state or path, if there are any.
+    fn announce_transport(&mut self, index: u32) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        if let Some((state, path)) = transport.ice.take_news() {
+            let transport = crate::api::TransportId(transport.id);
+            self.events.push(
+                Event::Transport {
+                    transport,
+                    state,
+                    path,
+                },
+                &mut self.counters,
+            );
+        }
+    }
+
+    /// Somebody needs a key frame of an encoding.
+    fn want_key(&mut self, now: Micros, source: u32, encoding: u8) {
+        let Some(source) = self.sources.get_mut(source) else {
+            return;
+        };
+        source.want_key(now, encoding);
+        if let Some((transport, due)) = source.transport.zip(source.next_request_us(now)) {
+            self.timers.schedule(transport, due.max(now));
+        }
+    }
+
+    fn mark_busy(&mut self, sink: u32) {
+        if let Some(one) = self.sinks.get_mut(sink) {
+            if !one.is_listed_busy {
+                one.is_listed_busy = true;
+                self.busy.push(sink);
+            }
+        }
+    }
+}
+
+/// SplitMix64: enough for numbers that only have to differ from run to run.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn next_u32(&mut self) -> u32 {
+        (self.next_u64() >> 32) as u32
+    }
+
+    fn next_u16(&mut self) -> u16 {
+        (self.next_u64() >> 48) as u16
     }
 }

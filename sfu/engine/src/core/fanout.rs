@@ -1,0 +1,527 @@
+//! Egress: every sink of a source that something arrived for takes its packets.
+//!
+//! Sink-major: all new packets of one source leave to one subscriber together, so that keys and
+//! state stay warm and equal sizes become one bundle.
+
+use crate::api::{Event, Micros, SinkId};
+use crate::media::encoding::Encoding;
+use crate::media::flow::{Content, Flow, Outgoing};
+use crate::media::output::{NotResent, Output};
+use crate::media::ring::Stored;
+use crate::media::sink::Sink;
+use crate::media::source::Source;
+use crate::wire::red::Red;
+use crate::wire::rtp::{OutExtensions, RtpHeader, abs_send_time, append_padding, write_osn};
+use crate::wire::vp8::Vp8Descriptor;
+
+use super::bundle::{Bundle, Exit};
+use super::transport::Transport;
+use super::{Core, Counters, Egress, MOTION_INTERVAL_US};
+
+/// NAL header of an aggregate of parameter sets: highest importance, type 24 (RFC 6184 §5.7.1).
+const STAP_A: u8 = 0x60 | 24;
+/// Padding of a packet that carries nothing.
+const EMPTY_PADDING: u8 = 4;
+
+impl Core {
+    /// Sends everything that waits: fan-out of what arrived since the last flush, RTCP, STUN replies.
+    pub fn flush(&mut self, now: Micros, out: &mut dyn Egress) {
+        self.replies.flush(&mut self.counters, out);
+        self.resend_asked(now, out);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &index in &dirty {
+            self.fan_out(now, index, out);
+            self.feed_taps(now, index);
+        }
+        if !self.busy.is_empty() {
+            self.pull_busy(now, out);
+        }
+        for index in dirty.drain(..) {
+            if let Some(source) = self.sources.get_mut(index) {
+                source.is_dirty = false;
+                source
+                    .encodings
+                    .iter_mut()
+                    .for_each(|encoding| encoding.log.clear());
+            }
+        }
+        self.dirty = dirty;
+        self.send_reports(now, out);
+    }
+
+    /// All sinks of one source.
+    fn fan_out(&mut self, now: Micros, index: u32, out: &mut dyn Egress) {
+        let Some(source) = self.sources.get_mut(index) else {
+            return;
+        };
+        let mut wanted_keys = 0u8;
+        let mut woken = false;
+        for at in 0..source.sinks.len() {
+            let Some(sink) = self.sinks.get_mut(source.sinks[at]) else {
+                continue;
+            };
+            let Some(transport) = self.transports.get_mut(sink.transport) else {
+                continue;
+            };
+            let step = Step {
+                now,
+                egress: &mut *out,
+                counters: &mut self.counters,
+            };
+            let result = pull_sink(step, source, sink, transport, &mut self.bundle);
+            wanted_keys |= result.needs_key;
+            woken |= sink.flow.is_busy() && !sink.is_listed_busy;
+            if result.is_started {
+                self.events.push(
+                    Event::SinkStarted {
+                        sink: SinkId(sink.id),
+                    },
+                    &mut self.counters,
+                );
+                self.timers.schedule(sink.transport, now);
+            }
+        }
+        if woken {
+            for at in 0..source.sinks.len() {
+                let sink = source.sinks[at];
+                if let Some(one) = self.sinks.get_mut(sink) {
+                    if one.flow.is_busy() && !one.is_listed_busy {
+                        one.is_listed_busy = true;
+                        self.busy.push(sink);
+                    }
+                }
+            }
+        }
+        self.want_keys(now, index, wanted_keys);
+    }
+
+    fn want_keys(&mut self, now: Micros, source: u32, mask: u8) {
+        for encoding in 0..8u8 {
+            if mask & (1 << encoding) != 0 {
+                self.want_key(now, source, encoding);
+            }
+        }
+    }
+
+    /// Sinks that wait, replay or switch, of sources that nothing arrived for.
+    fn pull_busy(&mut self, now: Micros, out: &mut dyn Egress) {
+        let mut busy = std::mem::take(&mut self.busy);
+        let mut is_in_motion = false;
+        busy.retain(|&index| {
+            let is_still_busy = self.pull_busy_sink(now, index, out);
+            let Some(sink) = self.sinks.get_mut(index) else {
+                return false;
+            };
+            sink.is_listed_busy = is_still_busy;
+            is_in_motion |= sink.flow.is_in_motion();
+            is_still_busy
+        });
+        // Sinks that became busy meanwhile.
+        busy.append(&mut self.busy);
+        self.busy = busy;
+        self.motion_due_us = if is_in_motion {
+            now + MOTION_INTERVAL_US
+        } else {
+            Micros::MAX
+        };
+    }
+
+    fn pull_busy_sink(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> bool {
+        let Some(sink) = self.sinks.get_mut(index) else {
+            return false;
+        };
+        let Some(source_index) = sink.source else {
+            return false;
+        };
+        let Some(source) = self.sources.get_mut(source_index) else {
+            return false;
+        };
+        if !source.is_dirty {
+            let Some(transport) = self.transports.get_mut(sink.transport) else {
+                return false;
+            };
+            let step = Step {
+                now,
+                egress: out,
+                counters: &mut self.counters,
+            };
+            let result = pull_sink(step, source, sink, transport, &mut self.bundle);
+            if result.is_started {
+                self.events.push(
+                    Event::SinkStarted {
+                        sink: SinkId(sink.id),
+                    },
+                    &mut self.counters,
+                );
+                self.timers.schedule(sink.transport, now);
+            }
+            self.want_keys(now, source_index, result.needs_key);
+        }
+        self.sinks
+            .get(index)
+            .is_some_and(|sink| sink.flow.is_busy())
+    }
+
+    /// Retransmissions that subscribers asked for.
+    fn resend_asked(&mut self, now: Micros, out: &mut dyn Egress) {
+        let mut asked = std::mem::take(&mut self.asked);
+        let mut last = None;
+        for (index, out_seq) in asked.drain(..) {
+            let Some(sink) = self.sinks.get_mut(index) else {
+                continue;
+            };
+            let source = sink.source.and_then(|source| self.sources.get(source));
+            let transport = self.transports.get_mut(sink.transport);
+            let Some((source, transport)) = source.zip(transport) else {
+                continue;
+            };
+            if last != Some(index) {
+                last = Some(index);
+                let rate = sink
+                    .flow
+                    .current()
+                    .map_or(0, |at| source.encodings[usize::from(at)].bitrate_bps(now));
+                sink.output.refill_rtx(now, rate, transport.rtt_us);
+            }
+            let step = Step {
+                now,
+                egress: &mut *out,
+                counters: &mut self.counters,
+            };
+            let is_sent = resend(step, source, sink, transport, &mut self.bundle, out_seq);
+            let (sent, missed) = (u32::from(is_sent), u32::from(!is_sent));
+            sink.output.counts.rtx_sent += sent;
+            sink.output.counts.rtx_missed += missed;
+            self.counters.rtx_sent += u64::from(sent);
+            self.counters.rtx_missed += u64::from(missed);
+        }
+        self.asked = asked;
+    }
+}
+
+/// What every step of egress needs.
+struct Step<'a> {
+    now: Micros,
+    egress: &'a mut dyn Egress,
+    counters: &'a mut Counters,
+}
+
+#[derive(Default)]
+struct PullResult {
+    needs_key: u8,
+    is_started: bool,
+}
+
+/// Sends what one sink is to get now.
+fn pull_sink(
+    step: Step<'_>,
+    source: &mut Source,
+    sink: &mut Sink,
+    transport: &mut Transport,
+    bundle: &mut Bundle,
+) -> PullResult {
+    let Step {
+        now,
+        egress,
+        counters,
+    } = step;
+    let Some(path) = transport.media_path() else {
+        return PullResult::default();
+    };
+    let Source {
+        encodings,
+        timeline,
+        is_muted,
+        ..
+    } = source;
+    if *is_muted {
+        return PullResult::default();
+    }
+    let Sink {
+        flow,
+        output,
+        started_us,
+        ..
+    } = sink;
+    let target = &encodings[usize::from(flow.target())];
+    if target
+        .codec
+        .is_some_and(|codec| output.payload_type(codec).is_none())
+    {
+        counters.dropped_no_payload += target.log.len() as u64;
+        return PullResult::default();
+    }
+    let Transport {
+        sender,
+        writer,
+        sent,
+        counts,
+        ..
+    } = transport;
+    let Some(sender) = sender else {
+        return PullResult::default();
+    };
+    let mut exit = Exit {
+        sender,
+        path,
+        egress,
+        counters,
+    };
+    let before = output.counts.packets;
+    let pulled = flow.pull(now, encodings, timeline, |encoding, outgoing| {
+        bundle.push(&mut exit, |room| {
+            let values = Values {
+                now,
+                twcc: sent.next_seq(),
+            };
+            let (len, payload_len) =
+                write_media(room, writer, output, encoding, &outgoing, &values)?;
+            output.on_sent(now, &outgoing, payload_len);
+            counts.sent_packets += 1;
+            counts.sent_bytes += len as u64;
+            if writer.extensions.twcc != 0 {
+                sent.on_sent(now, len);
+            }
+            Some(len)
+        });
+    });
+    bundle.finish(&mut exit);
+    counters.forwarded_packets += output.counts.packets - before;
+    counters.dropped_overrun += u64::from(pulled.is_overrun);
+    counters.gop_replays += u64::from(pulled.is_replay_started);
+    let is_started = output.counts.packets > 0 && started_us.is_none();
+    if is_started {
+        *started_us = Some(now);
+    }
+    PullResult {
+        needs_key: pulled.needs_key.map_or(0, |encoding| 1 << encoding),
+        is_started,
+    }
+}
+
+/// Sends packet `out_seq` of a sink again on its retransmission stream (RFC 4588).
+fn resend(
+    step: Step<'_>,
+    source: &Source,
+    sink: &mut Sink,
+    transport: &mut Transport,
+    bundle: &mut Bundle,
+    out_seq: u16,
+) -> bool {
+    let Step {
+        now,
+        egress,
+        counters,
+    } = step;
+    let Some(path) = transport.media_path() else {
+        return false;
+    };
+    let Sink { flow, output, .. } = sink;
+    let asked: Result<_, NotResent> = output.resend(now, out_seq, flow, transport.rtt_us);
+    let Ok((at, mut outgoing)) = asked else {
+        return false;
+    };
+    let encoding = &source.encodings[usize::from(at)];
+    let Some(ts_rtp) = stored_ts(flow, encoding, &outgoing) else {
+        return false;
+    };
+    let Some(epoch) = flow.epoch(outgoing.epoch_id) else {
+        return false;
+    };
+    outgoing.out_ts = epoch.timestamps.map(ts_rtp);
+    let Transport {
+        sender,
+        writer,
+        sent,
+        counts,
+        ..
+    } = transport;
+    let Some(sender) = sender else { return false };
+    let mut exit = Exit {
+        sender,
+        path,
+        egress,
+        counters,
+    };
+    let mut is_sent = false;
+    bundle.push(&mut exit, |room| {
+        let values = Values {
+            now,
+            twcc: sent.next_seq(),
+        };
+        let len = write_rtx(room, writer, output, encoding, &outgoing, &values)?;
+        counts.sent_packets += 1;
+        counts.sent_bytes += len as u64;
+        if writer.extensions.twcc != 0 {
+            sent.on_sent(now, len);
+        }
+        is_sent = true;
+        Some(len)
+    });
+    bundle.finish(&mut exit);
+    is_sent
+}
+
+/// The source's timestamp of a packet that went out, if it is still held.
+fn stored_ts(flow: &Flow, encoding: &Encoding, outgoing: &Outgoing) -> Option<u32> {
+    let epoch = flow.epoch(outgoing.epoch_id)?;
+    if encoding.generation != epoch.generation {
+        return None;
+    }
+    let seq_ext = match outgoing.content {
+        Content::Stored(seq_ext) => seq_ext,
+        Content::Params => epoch.first_seq_ext(),
+    };
+    encoding.ring.view(seq_ext).map(|view| view.ts_rtp)
+}
+
+/// Header values that change from packet to packet.
+struct Values {
+    now: Micros,
+    twcc: u16,
+}
+
+/// Writes a packet as the subscriber gets it; returns its length and that of the payload.
+fn write_media(
+    room: &mut [u8],
+    writer: &crate::wire::rtp::RtpWriter,
+    output: &Output,
+    encoding: &Encoding,
+    outgoing: &Outgoing,
+    values: &Values,
+) -> Option<(usize, usize)> {
+    let stored = stored(encoding, outgoing)?;
+    let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
+    let (pt, is_stripped) = output.payload_type(codec)?;
+    let header = RtpHeader {
+        is_marker: stored.is_some_and(|stored| stored.view.is_marker),
+        pt,
+        seq: outgoing.out_seq_ext as u16,
+        ts_rtp: outgoing.out_ts,
+        ssrc: output.ssrc,
+    };
+    let extensions = extensions(output, stored.as_ref(), values);
+    let at = writer.write_header(room, &header, &extensions)?;
+    let payload_len = write_payload(
+        &mut room[at..],
+        encoding,
+        stored.as_ref(),
+        outgoing,
+        is_stripped,
+    )?;
+    let len = match payload_len {
+        0 => append_padding(room, at, EMPTY_PADDING)?,
+        _ => at + payload_len,
+    };
+    Some((len, payload_len))
+}
+
+/// Writes a packet as retransmission: the original number leads the payload.
+fn write_rtx(
+    room: &mut [u8],
+    writer: &crate::wire::rtp::RtpWriter,
+    output: &mut Output,
+    encoding: &Encoding,
+    outgoing: &Outgoing,
+    values: &Values,
+) -> Option<usize> {
+    let stored = stored(encoding, outgoing)?;
+    let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
+    let (_, is_stripped) = output.payload_type(codec)?;
+    let carried = if is_stripped {
+        crate::api::Codec::Opus
+    } else {
+        codec
+    };
+    let header = RtpHeader {
+        is_marker: stored.is_some_and(|stored| stored.view.is_marker),
+        pt: output.rtx_payload_type(carried)?,
+        seq: output.rtx_seq,
+        ts_rtp: outgoing.out_ts,
+        ssrc: output.rtx_ssrc,
+    };
+    let at = writer.write_header(room, &header, &extensions(output, stored.as_ref(), values))?;
+    let at = at + write_osn(&mut room[at..], outgoing.out_seq_ext as u16)?;
+    let payload_len = write_payload(
+        &mut room[at..],
+        encoding,
+        stored.as_ref(),
+        outgoing,
+        is_stripped,
+    )?;
+    output.rtx_seq = output.rtx_seq.wrapping_add(1);
+    Some(at + payload_len)
+}
+
+/// The stored packet, `Some(None)` for parameter sets; `None` if it is gone.
+fn stored<'a>(encoding: &'a Encoding, outgoing: &Outgoing) -> Option<Option<Stored<'a>>> {
+    match outgoing.content {
+        Content::Stored(seq_ext) => encoding.ring.get(seq_ext).map(Some),
+        Content::Params => Some(None),
+    }
+}
+
+fn extensions<'a>(
+    output: &'a Output,
+    stored: Option<&Stored<'a>>,
+    values: &Values,
+) -> OutExtensions<'a> {
+    let mut extensions = OutExtensions {
+        mid: output.needs_mid().then_some(output.mid.as_bytes()),
+        twcc: Some(values.twcc),
+        abs_send_time: Some(abs_send_time(values.now)),
+        ..OutExtensions::default()
+    };
+    if let Some(stored) = stored {
+        let view = stored.view;
+        extensions.audio_level = view
+            .has_level
+            .then_some((view.level & 0x80 != 0, view.level & 0x7f));
+        extensions.video_orientation = view.has_orientation.then_some(view.orientation);
+        extensions.abs_capture_time = (!stored.capture.is_empty()).then_some(stored.capture);
+        extensions.dependency = (!stored.dependency.is_empty()).then_some(stored.dependency);
+    }
+    extensions
+}
+
+fn write_payload(
+    room: &mut [u8],
+    encoding: &Encoding,
+    stored: Option<&Stored<'_>>,
+    outgoing: &Outgoing,
+    is_stripped: bool,
+) -> Option<usize> {
+    let Some(stored) = stored else {
+        return write_params(room, encoding);
+    };
+    if is_stripped {
+        return copy(room, Red::parse(stored.payload)?.primary().data);
+    }
+    if outgoing.pid.is_none() && outgoing.tl0.is_none() {
+        return copy(room, stored.payload);
+    }
+    let descriptor = Vp8Descriptor::parse(stored.payload)?;
+    let at = descriptor.write(room, outgoing.pid, outgoing.tl0)?;
+    Some(
+        at + copy(
+            &mut room[at..],
+            &stored.payload[usize::from(descriptor.header_len)..],
+        )?,
+    )
+}
+
+/// Both parameter sets in one aggregation packet.
+fn write_params(room: &mut [u8], encoding: &Encoding) -> Option<usize> {
+    let mut at = copy(room, &[STAP_A])?;
+    for nal in [encoding.params.sps(), encoding.params.pps()] {
+        at += copy(&mut room[at..], &(nal.len() as u16).to_be_bytes())?;
+        at += copy(&mut room[at..], nal)?;
+    }
+    Some(at)
+}
+
+#[inline]
+fn copy(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
+    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(bytes.len())
+}

@@ -1,0 +1,222 @@
+//! Arriving RTCP: clocks of publishers, wishes and reports of subscribers.
+
+use crate::api::{Micros, Path};
+use crate::media::clock::us_to_ntp;
+use crate::wire::rtcp::{NackSeqs, ReportBlock, ReportBlocks, RtcpPacket, SenderInfo, packets};
+use crate::wire::twcc_feedback::Feedback;
+
+use super::Core;
+
+/// Retransmissions waiting for a flush at most.
+const MAX_ASKED: usize = 4096;
+/// A picture lost this shortly after a key frame left was lost before it arrived.
+const KEY_FLIGHT_US: Micros = 100_000;
+/// A subscriber is served from the cache once in this time.
+const PLI_SERVE_INTERVAL_US: Micros = 1_000_000;
+
+impl Core {
+    /// Takes one SRTCP compound.
+    pub(super) fn handle_rtcp(&mut self, now: Micros, path: Path, index: u32, data: &mut [u8]) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        let Some(receiver) = &mut transport.receiver else {
+            self.counters.dropped_no_keys += 1;
+            return;
+        };
+        let len = match receiver.unprotect_rtcp(data) {
+            Ok(len) => len,
+            Err(error) => return self.count_srtp_error(index, error),
+        };
+        self.on_heard(now, path, index);
+        for packet in packets(&data[..len]) {
+            self.handle_rtcp_packet(now, index, packet);
+        }
+    }
+
+    fn handle_rtcp_packet(&mut self, now: Micros, index: u32, packet: RtcpPacket<'_>) {
+        match packet {
+            RtcpPacket::SenderReport { info, reports } => {
+                self.on_sender_report(now, index, &info);
+                self.on_reports(now, index, reports);
+            }
+            RtcpPacket::ReceiverReport { reports, .. } => self.on_reports(now, index, reports),
+            RtcpPacket::Nack {
+                media_ssrc, seqs, ..
+            } => self.on_nack(index, media_ssrc, seqs),
+            RtcpPacket::Pli { media_ssrc, .. } => self.on_pli(now, index, media_ssrc),
+            RtcpPacket::Fir { entries, .. } => {
+                for (ssrc, _) in entries {
+                    self.on_pli(now, index, ssrc);
+                }
+            }
+            RtcpPacket::Remb { rate_bps, .. } => {
+                if let Some(transport) = self.transports.get_mut(index) {
+                    transport.remb_bps = rate_bps.min(u64::from(u32::MAX)) as u32;
+                }
+            }
+            RtcpPacket::TransportCc(feedback) => self.on_transport_cc(now, index, &feedback),
+            RtcpPacket::Malformed { .. } => {
+                self.counters.dropped_malformed += 1;
+                if let Some(transport) = self.transports.get_mut(index) {
+                    transport.counts.dropped_malformed += 1;
+                }
+            }
+            // A stream that says goodbye may come back under the same SSRC; RemoveSource ends it.
+            RtcpPacket::Bye(_) | RtcpPacket::SourceDescription | RtcpPacket::Other { .. } => {}
+        }
+    }
+
+    fn on_sender_report(&mut self, now: Micros, index: u32, info: &SenderInfo) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        let Some(at) = transport.binding(info.ssrc) else {
+            return;
+        };
+        let binding = transport.bindings[at];
+        let Some(source) = self.sources.get_mut(binding.source) else {
+            return;
+        };
+        if binding.is_rtx {
+            return;
+        }
+        let clock = &mut source.encodings[usize::from(binding.encoding)].clock;
+        // A report that is not believed says nothing about the peer's wall clock either.
+        if clock.on_report(now, info.ntp, info.ts_rtp) {
+            transport
+                .ntp
+                .on_report(now, crate::media::clock::ntp_to_us(info.ntp));
+        }
+    }
+
+    fn on_reports(&mut self, now: Micros, index: u32, reports: ReportBlocks<'_>) {
+        let now_mid = (us_to_ntp(now) >> 16) as u32;
+        for report in reports {
+            self.on_report(index, now_mid, &report);
+        }
+    }
+
+    fn on_report(&mut self, index: u32, now_mid: u32, report: &ReportBlock) {
+        let Some(sink) = self.find_sink(index, report.ssrc) else {
+            return;
+        };
+        let Some(sink) = self.sinks.get_mut(sink) else {
+            return;
+        };
+        // Reports on the retransmission stream tell nothing that the others do not.
+        if sink.output.ssrc != report.ssrc {
+            return;
+        }
+        sink.output.is_reported = true;
+        sink.output.counts.loss_fraction = report.fraction_lost;
+        sink.output.counts.jitter_rtp = report.jitter_rtp;
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        if let Some(rtt_us) = report.rtt_us(now_mid).filter(|&rtt_us| rtt_us < 10_000_000) {
+            let rtt_us = rtt_us.max(1);
+            transport.rtt_us = if transport.rtt_us == 0 {
+                rtt_us
+            } else {
+                (7 * transport.rtt_us + rtt_us) / 8
+            };
+        }
+        let loss_permille = u32::from(report.fraction_lost) * 1000 / 256;
+        if transport.extensions.twcc == 0 {
+            transport.loss_permille = loss_permille as u16;
+        }
+    }
+
+    fn on_nack(&mut self, index: u32, ssrc: u32, seqs: NackSeqs<'_>) {
+        let Some(at) = self.find_sink(index, ssrc) else {
+            return;
+        };
+        let Some(sink) = self.sinks.get_mut(at) else {
+            return;
+        };
+        if sink.output.ssrc != ssrc {
+            return;
+        }
+        for seq in seqs {
+            self.counters.nacks_received += 1;
+            sink.output.counts.nacks_received += 1;
+            match self.asked.len() < MAX_ASKED {
+                true => self.asked.push((at, seq)),
+                false => {
+                    sink.output.counts.rtx_missed += 1;
+                    self.counters.rtx_missed += 1;
+                }
+            }
+        }
+    }
+
+    /// A subscriber lost its picture. Never passed on as such: a running start serves it, or the
+    /// cached key frame, or the source's budget for key frames.
+    fn on_pli(&mut self, now: Micros, index: u32, ssrc: u32) {
+        let Some(at) = self.find_sink(index, ssrc) else {
+            return;
+        };
+        let rtt_us = self
+            .transports
+            .get(index)
+            .map_or(0, |transport| transport.rtt_us);
+        let Some(sink) = self.sinks.get_mut(at) else {
+            return;
+        };
+        sink.output.counts.plis_received += 1;
+        let flight_us = rtt_us.max(KEY_FLIGHT_US);
+        let is_on_its_way = sink
+            .flow
+            .key_sent_us()
+            .is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
+        let Some(source_index) = sink
+            .source
+            .filter(|_| !is_on_its_way && !sink.flow.is_busy())
+        else {
+            return;
+        };
+        let Some(source) = self.sources.get(source_index) else {
+            return;
+        };
+        let served_us = sink.output.pli_served_us;
+        let may_serve = served_us
+            .is_none_or(|served_us| now.saturating_sub(served_us) >= PLI_SERVE_INTERVAL_US);
+        if may_serve && sink.flow.restart_from_cache(now, &source.encodings) {
+            sink.output.pli_served_us = Some(now);
+            self.mark_busy(at);
+            return;
+        }
+        if let Some(encoding) = sink.flow.current() {
+            self.want_key(now, source_index, encoding);
+        }
+    }
+
+    fn on_transport_cc(&mut self, now: Micros, index: u32, feedback: &Feedback<'_>) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        let (id, rows, counters) = (transport.id, &mut self.twcc_rows, &mut self.counters);
+        let (mut num, mut num_lost) = (0u32, 0u32);
+        transport.sent.on_feedback(now, feedback, |row| {
+            num += 1;
+            num_lost += u32::from(row.received_us == 0);
+            rows.push(id, &row, counters);
+        });
+        if let Some(sample) = (num_lost * 1000).checked_div(num) {
+            // Feedback comes every 50-100 ms: an eighth each is about a second.
+            let before = u32::from(transport.loss_permille);
+            transport.loss_permille = ((7 * before + sample) / 8) as u16;
+        }
+    }
+
+    /// Index of the sink that a transport knows by this SSRC.
+    fn find_sink(&self, index: u32, ssrc: u32) -> Option<u32> {
+        let transport = self.transports.get(index)?;
+        transport.sinks.iter().copied().find(|&at| {
+            self.sinks.get(at).is_some_and(|sink| {
+                ssrc != 0 && (sink.output.ssrc == ssrc || sink.output.rtx_ssrc == ssrc)
+            })
+        })
+    }
+}

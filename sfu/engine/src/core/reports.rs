@@ -1,0 +1,334 @@
+//! Leaving RTCP: reports, transport-wide feedback, and requests to publishers, compounded per
+//! transport and flush.
+
+use crate::api::{Micros, Path};
+use crate::media::clock::us_to_ntp;
+use crate::media::source::Source;
+use crate::wire::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
+use crate::wire::srtp::RTCP_OVERHEAD_MAX;
+use crate::wire::twcc_feedback::FeedbackHeader;
+
+use super::slab::Slab;
+use super::transport::Transport;
+use super::{Core, Counters, Egress};
+
+/// Largest compound before sealing.
+const MAX_COMPOUND: usize = 1150;
+/// Reports of both directions leave this often.
+const REPORT_INTERVAL_US: Micros = 1_000_000;
+/// The first one leaves early: it brings the round trip.
+const FIRST_REPORT_US: Micros = 100_000;
+/// Time that a publisher's first sender report is waited for before ours is made up from arrivals.
+const REPORT_WAIT_US: Micros = 3_000_000;
+const MAX_BLOCKS: usize = 31;
+
+/// Memory used again for every compound.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    compound: Vec<u8>,
+    blocks: Vec<ReportBlock>,
+    seqs_ext: Vec<u64>,
+    seqs: Vec<u16>,
+    senders: Vec<(SenderInfo, u32)>,
+}
+
+/// A compound that grows until it is full.
+struct Compound<'a> {
+    buffer: &'a mut Vec<u8>,
+    len: usize,
+    own_ssrc: u32,
+    path: Path,
+    egress: &'a mut dyn Egress,
+    counters: &'a mut Counters,
+}
+
+impl Compound<'_> {
+    /// Appends what `write` writes; a full compound leaves first.
+    fn add(
+        &mut self,
+        transport: &mut Transport,
+        mut write: impl FnMut(&mut RtcpWriter<'_>) -> bool,
+    ) {
+        for _ in 0..2 {
+            // RFC 3550 §6.1: every compound starts with a report, be it an empty one.
+            if self.len == 0 {
+                let mut writer = RtcpWriter::new(&mut self.buffer[..MAX_COMPOUND]);
+                writer.receiver_report(self.own_ssrc, &[]);
+                self.len = writer.len();
+            }
+            let mut writer = RtcpWriter::new(&mut self.buffer[self.len..MAX_COMPOUND]);
+            if write(&mut writer) {
+                self.len += writer.len();
+                return;
+            }
+            self.send(transport);
+        }
+    }
+
+    fn send(&mut self, transport: &mut Transport) {
+        let len = std::mem::take(&mut self.len);
+        let Some(sender) = transport.sender.as_mut().filter(|_| len > 0) else {
+            return;
+        };
+        if let Ok(sealed) = sender.protect_rtcp(self.buffer, len) {
+            self.egress.send(self.path, &self.buffer[..sealed], None);
+            self.counters.sent_datagrams += 1;
+            self.counters.sent_bytes += sealed as u64;
+        }
+    }
+}
+
+impl Core {
+    /// Sends the RTCP of all transports that are due, and finds out when they are due again.
+    pub(super) fn send_reports(&mut self, now: Micros, out: &mut dyn Egress) {
+        let mut reporting = std::mem::take(&mut self.reporting);
+        for index in reporting.drain(..) {
+            self.send_report(now, index, out);
+            self.announce_transport(index);
+            self.schedule_transport(now, index);
+        }
+        self.reporting = reporting;
+    }
+
+    fn send_report(&mut self, now: Micros, index: u32, out: &mut dyn Egress) {
+        self.collect_senders(now, index);
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        transport.ice.on_time(now);
+        let Some(path) = transport.media_path() else {
+            return;
+        };
+        let Scratch {
+            compound,
+            blocks,
+            seqs_ext,
+            seqs,
+            senders,
+        } = &mut self.scratch;
+        compound.resize(MAX_COMPOUND + RTCP_OVERHEAD_MAX, 0);
+        let mut compound = Compound {
+            buffer: compound,
+            len: 0,
+            own_ssrc: transport.own_ssrc,
+            path,
+            egress: out,
+            counters: &mut self.counters,
+        };
+        if transport.report_due_us <= now {
+            transport.report_due_us = now + REPORT_INTERVAL_US;
+            add_receiver_reports(now, &mut compound, transport, &mut self.sources, blocks);
+            for (info, source) in senders.iter() {
+                let Some(source) = self.sources.get(*source) else {
+                    continue;
+                };
+                compound.add(transport, |writer| writer.sender_report(info, &[]));
+                compound.add(transport, |writer| {
+                    writer.sdes_cname(info.ssrc, &source.cname)
+                });
+            }
+        }
+        add_transport_cc(now, &mut compound, transport);
+        for at in 0..transport.sources.len() {
+            let Some(source) = self.sources.get_mut(transport.sources[at]) else {
+                continue;
+            };
+            add_requests(now, &mut compound, transport, source, seqs_ext, seqs);
+        }
+        compound.send(transport);
+    }
+
+    /// What our sender reports to a transport will say.
+    fn collect_senders(&mut self, now: Micros, index: u32) {
+        let senders = &mut self.scratch.senders;
+        senders.clear();
+        let Some(transport) = self.transports.get(index) else {
+            return;
+        };
+        if transport.report_due_us > now {
+            return;
+        }
+        for sink in transport.sinks.iter().filter_map(|&at| self.sinks.get(at)) {
+            let Some((started_us, at)) = sink.started_us.zip(sink.source) else {
+                continue;
+            };
+            let Some(source) = self.sources.get(at) else {
+                continue;
+            };
+            let Some(encoding) = sink.flow.current() else {
+                continue;
+            };
+            let clock = &source.encodings[usize::from(encoding)].clock;
+            let publisher = source
+                .transport
+                .and_then(|publisher| self.transports.get(publisher));
+            let is_early = now.saturating_sub(started_us) < REPORT_WAIT_US;
+            if publisher.is_some() && !clock.has_report() && is_early {
+                continue;
+            }
+            let ntp = publisher.map(|publisher| publisher.ntp).unwrap_or_default();
+            let ts_rtp = clock
+                .ts_now(now, &ntp)
+                .and_then(|ts| sink.flow.out_ts_of(ts));
+            let Some(ts_rtp) = ts_rtp else { continue };
+            let info = SenderInfo {
+                ssrc: sink.output.ssrc,
+                ntp: us_to_ntp(now),
+                ts_rtp,
+                num_packets: sink.output.counts.packets as u32,
+                num_bytes: sink.output.counts.bytes as u32,
+            };
+            senders.push((info, at));
+        }
+    }
+
+    /// Finds out when a transport wants attention next.
+    pub(super) fn schedule_transport(&mut self, now: Micros, index: u32) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        let has_media = !transport.bindings.is_empty() || !transport.sinks.is_empty();
+        let may_report = has_media && transport.media_path().is_some();
+        if !may_report {
+            transport.report_due_us = Micros::MAX;
+        } else if transport.report_due_us == Micros::MAX {
+            transport.report_due_us = now + FIRST_REPORT_US;
+        }
+        let mut due = transport
+            .ice
+            .on_time(now)
+            .unwrap_or(Micros::MAX)
+            .min(transport.report_due_us);
+        if may_report {
+            due = due.min(transport.arrivals.next_due_us().unwrap_or(Micros::MAX));
+            for source in transport
+                .sources
+                .iter()
+                .filter_map(|&at| self.sources.get(at))
+            {
+                due = due.min(source.next_request_us(now).unwrap_or(Micros::MAX));
+            }
+        }
+        if due != Micros::MAX {
+            self.timers.schedule(index, due.max(now + 1));
+        }
+    }
+}
+
+fn add_receiver_reports(
+    now: Micros,
+    compound: &mut Compound<'_>,
+    transport: &mut Transport,
+    sources: &mut Slab<Source>,
+    blocks: &mut Vec<ReportBlock>,
+) {
+    blocks.clear();
+    for binding in transport.bindings.iter().filter(|binding| !binding.is_rtx) {
+        let Some(source) = sources.get_mut(binding.source) else {
+            continue;
+        };
+        let encoding = &mut source.encodings[usize::from(binding.encoding)];
+        let Some(counts) = encoding.stats.take_report() else {
+            continue;
+        };
+        let (last_sr, delay) = match encoding.clock.last_report {
+            Some((ntp_mid, arrived_us)) => {
+                (ntp_mid, (now.saturating_sub(arrived_us) << 16) / 1_000_000)
+            }
+            None => (0, 0),
+        };
+        blocks.push(ReportBlock {
+            ssrc: binding.ssrc,
+            fraction_lost: counts.fraction_lost,
+            num_lost: counts.cumulative_lost,
+            highest_seq: counts.highest_seq,
+            jitter_rtp: counts.jitter,
+            last_sr,
+            delay_since_last_sr: delay.min(u64::from(u32::MAX)) as u32,
+        });
+    }
+    let own_ssrc = transport.own_ssrc;
+    for chunk in blocks.chunks(MAX_BLOCKS) {
+        compound.add(transport, |writer| writer.receiver_report(own_ssrc, chunk));
+    }
+}
+
+fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Transport) {
+    // libwebrtc collapses its rate on feedback about SSRC 0 (Janus #2908).
+    let media_ssrc = transport.bindings.first().map_or(0, |binding| binding.ssrc);
+    let sender_ssrc = transport.own_ssrc;
+    while transport
+        .arrivals
+        .next_due_us()
+        .is_some_and(|due| due <= now)
+    {
+        let header = FeedbackHeader {
+            sender_ssrc,
+            media_ssrc,
+            feedback_count: transport.arrivals.feedback_count,
+            base_seq_ext: transport.arrivals.base_seq_ext,
+        };
+        // Taken out so that the compound may use the transport's keys meanwhile.
+        let mut arrivals = std::mem::take(&mut transport.arrivals);
+        let mut written = None;
+        compound.add(transport, |writer| {
+            written = writer.transport_cc(&header, arrivals.arrivals());
+            written.is_some()
+        });
+        match written.filter(|_| media_ssrc != 0) {
+            Some(written) => arrivals.on_reported(written.num_arrivals, written.next_seq_ext),
+            None => arrivals.clear(),
+        }
+        transport.arrivals = arrivals;
+    }
+}
+
+/// NACK and PLI of one source.
+fn add_requests(
+    now: Micros,
+    compound: &mut Compound<'_>,
+    transport: &mut Transport,
+    source: &mut Source,
+    seqs_ext: &mut Vec<u64>,
+    seqs: &mut Vec<u16>,
+) {
+    let own_ssrc = transport.own_ssrc;
+    for encoding in source
+        .encodings
+        .iter_mut()
+        .filter(|encoding| encoding.ssrc != 0)
+    {
+        let ssrc = encoding.ssrc;
+        if encoding.nack.next_due_us().is_some_and(|due| due <= now) {
+            seqs_ext.clear();
+            let given_up = encoding.nack.drain_due(now, seqs_ext);
+            let is_picture_lost = given_up.is_some_and(|given_up| {
+                encoding
+                    .key
+                    .is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext)
+            });
+            if is_picture_lost && !source.is_audio {
+                encoding.budget.want();
+            }
+            seqs.clear();
+            seqs.extend(seqs_ext.iter().map(|&seq_ext| seq_ext as u16));
+            let mut rest = &seqs[..];
+            compound.counters.nacks_sent += seqs.len() as u64;
+            encoding.counts.nacks_sent = encoding.counts.nacks_sent.wrapping_add(seqs.len() as u32);
+            while !rest.is_empty() {
+                let mut taken = 0;
+                compound.add(transport, |writer| {
+                    taken = writer.nack(own_ssrc, ssrc, rest);
+                    taken > 0
+                });
+                rest = &rest[taken.max(1)..];
+            }
+        }
+        let bitrate_bps = encoding.bitrate_bps(now);
+        if encoding.budget.poll(now, bitrate_bps) {
+            encoding.counts.plis_sent = encoding.counts.plis_sent.wrapping_add(1);
+            compound.counters.keyframe_requests_sent += 1;
+            compound.add(transport, |writer| writer.pli(own_ssrc, ssrc));
+        }
+    }
+}

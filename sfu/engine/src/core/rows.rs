@@ -1,0 +1,130 @@
+//! Packed little-endian rows for numpy; the layouts are those of `sfu/engine/__init__.py`.
+
+use crate::api::{Local, Micros};
+use crate::media::encoding::Encoding;
+use crate::media::sink::Sink;
+
+use super::Core;
+use super::transport::Transport;
+
+/// An encoding counts as active while media came within this time.
+const ACTIVE_US: Micros = 1_000_000;
+
+impl Core {
+    /// Appends rows of `TRANSPORT_DTYPE`.
+    pub fn snapshot_transports(&self, _now: Micros, out: &mut Vec<u8>) {
+        for transport in self.transports.iter() {
+            put_transport(out, transport);
+        }
+    }
+
+    /// Appends rows of `ENCODING_DTYPE`.
+    pub fn snapshot_encodings(&self, now: Micros, out: &mut Vec<u8>) {
+        for source in self.sources.iter() {
+            for (at, encoding) in source.encodings.iter().enumerate() {
+                put_encoding(out, now, source.id, at as u8, encoding);
+            }
+        }
+    }
+
+    /// Appends rows of `SINK_DTYPE`.
+    pub fn snapshot_sinks(&self, _now: Micros, out: &mut Vec<u8>) {
+        for sink in self.sinks.iter() {
+            let transport = self
+                .transports
+                .get(sink.transport)
+                .map_or(0, |transport| transport.id);
+            put_sink(out, transport, sink);
+        }
+    }
+}
+
+fn put_transport(out: &mut Vec<u8>, transport: &Transport) {
+    let counts = &transport.counts;
+    let is_tcp = transport
+        .ice
+        .selected()
+        .is_some_and(|path| matches!(path.local, Local::Tcp(_)));
+    out.extend(transport.id.to_le_bytes());
+    out.extend([transport.ice.state() as u8, u8::from(is_tcp)]);
+    out.extend(transport.loss_permille.to_le_bytes());
+    out.extend((transport.rtt_us.min(u64::from(u32::MAX)) as u32).to_le_bytes());
+    out.extend(transport.remb_bps.to_le_bytes());
+    for count in [
+        counts.received_packets,
+        counts.received_bytes,
+        counts.sent_packets,
+        counts.sent_bytes,
+    ] {
+        out.extend(count.to_le_bytes());
+    }
+    let dropped = [
+        counts.dropped_auth,
+        counts.dropped_replay,
+        counts.dropped_unknown,
+        counts.dropped_malformed,
+    ];
+    for count in dropped {
+        out.extend(count.to_le_bytes());
+    }
+    out.extend(transport.ice.heard_us().to_le_bytes());
+}
+
+fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &Encoding) {
+    let counts = &encoding.counts;
+    let last_us = encoding.last_received_us;
+    let is_active = last_us != 0 && now.saturating_sub(last_us) < ACTIVE_US;
+    let bitrate_bps = encoding.bitrate_bps(now).min(u64::from(u32::MAX)) as u32;
+    out.extend(source.to_le_bytes());
+    out.extend([
+        at,
+        encoding.codec.map_or(0, |codec| codec as u8),
+        u8::from(is_active),
+        encoding.levels.last,
+    ]);
+    out.extend(encoding.ssrc.to_le_bytes());
+    out.extend(bitrate_bps.to_le_bytes());
+    for count in [counts.packets, counts.bytes, encoding.stats.lost()] {
+        out.extend(count.to_le_bytes());
+    }
+    out.extend(encoding.levels.loud_packets.to_le_bytes());
+    out.extend(encoding.levels.leveled_packets.to_le_bytes());
+    out.extend(encoding.levels.level_sum.to_le_bytes());
+    let jitter = encoding.stats.jitter();
+    for count in [
+        counts.nacks_sent,
+        counts.plis_sent,
+        counts.keyframes,
+        counts.frames,
+        jitter,
+    ] {
+        out.extend(count.to_le_bytes());
+    }
+    out.extend(encoding.resolution.0.to_le_bytes());
+    out.extend(encoding.resolution.1.to_le_bytes());
+    out.extend(last_us.to_le_bytes());
+}
+
+fn put_sink(out: &mut Vec<u8>, transport: u32, sink: &Sink) {
+    let counts = &sink.output.counts;
+    let layers = sink.flow.layers();
+    out.extend(sink.id.to_le_bytes());
+    out.extend(sink.source_id.to_le_bytes());
+    out.extend(transport.to_le_bytes());
+    let spatial = sink.flow.current().map_or(-1, |encoding| encoding as i8);
+    out.extend(spatial.to_le_bytes());
+    out.extend((layers.spatial as i8).to_le_bytes());
+    out.extend([u8::from(layers.paused), counts.loss_fraction]);
+    out.extend(counts.packets.to_le_bytes());
+    out.extend(counts.bytes.to_le_bytes());
+    let rest = [
+        counts.nacks_received,
+        counts.rtx_sent,
+        counts.rtx_missed,
+        counts.plis_received,
+        counts.jitter_rtp,
+    ];
+    for count in rest {
+        out.extend(count.to_le_bytes());
+    }
+}

@@ -1,0 +1,237 @@
+//! One remote peer: addresses, keys, negotiated numbers, and what is counted of it.
+
+use std::collections::HashMap;
+
+use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile};
+use crate::media::clock::NtpOffset;
+use crate::media::flow::FlowStart;
+use crate::media::twcc::{ArrivalLog, SentHistory};
+use crate::wire::rtp::RtpWriter;
+use crate::wire::srtp::{SrtpReceiver, SrtpSender};
+
+use super::ice::Ice;
+
+/// SSRCs that one peer may use at a time. Camera and screen in three layers with retransmissions
+/// are twelve; the rest is for a second camera and for tracks published anew.
+pub const MAX_SSRCS: usize = 32;
+
+/// What an SSRC of the peer stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The SSRC.
+    pub ssrc: u32,
+    /// Index of the source.
+    pub source: u32,
+    /// Encoding of the source.
+    pub encoding: u8,
+    /// Retransmissions of the encoding.
+    pub is_rtx: bool,
+    /// `EncodingStarted` went out.
+    pub is_announced: bool,
+}
+
+/// What a payload type stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// Media; true if the peer can retransmit it.
+    Media(Codec, bool),
+    /// Retransmissions of media with this payload type and codec.
+    Rtx(u8, Codec),
+}
+
+/// Cumulative counts of a transport.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TransportCounts {
+    /// Media packets that authenticated.
+    pub received_packets: u64,
+    /// Their bytes on the wire.
+    pub received_bytes: u64,
+    /// Media packets sealed.
+    pub sent_packets: u64,
+    /// Their bytes before sealing.
+    pub sent_bytes: u64,
+    /// Authentication failed.
+    pub dropped_auth: u32,
+    /// Replayed.
+    pub dropped_replay: u32,
+    /// SSRC or payload type that nobody negotiated.
+    pub dropped_unknown: u32,
+    /// Does not parse.
+    pub dropped_malformed: u32,
+}
+
+/// One remote ICE/DTLS association.
+#[derive(Debug)]
+pub struct Transport {
+    /// Caller's number.
+    pub id: u32,
+    /// Addresses and consent.
+    pub ice: Ice,
+    /// Keys of what comes.
+    pub receiver: Option<SrtpReceiver>,
+    /// Keys of what goes.
+    pub sender: Option<SrtpSender>,
+    /// Extension ids.
+    pub extensions: ExtMap,
+    /// Writes headers with these ids.
+    pub writer: RtpWriter,
+    /// What SSRCs stand for.
+    pub bindings: Vec<Binding>,
+    /// Indices of sources that come from here.
+    pub sources: Vec<u32>,
+    /// Indices of sinks that go here.
+    pub sinks: Vec<u32>,
+    /// The peer's NTP clock.
+    pub ntp: NtpOffset,
+    /// Arrivals to be reported.
+    pub arrivals: ArrivalLog,
+    /// What was sent, until it is reported.
+    pub sent: SentHistory,
+    /// Round trip, smoothed; 0 = unknown.
+    pub rtt_us: Micros,
+    /// The peer's own estimate; 0 = none.
+    pub remb_bps: u32,
+    /// Of what we sent, from the last report.
+    pub loss_permille: u16,
+    /// Counts.
+    pub counts: TransportCounts,
+    /// SSRC that our receiver reports and requests carry.
+    pub own_ssrc: u32,
+    /// When the next periodic report is due.
+    pub report_due_us: Micros,
+    payloads: [Option<PayloadKind>; 128],
+    retired: HashMap<u32, FlowStart>,
+    keys: Option<(SrtpProfile, Vec<u8>, Vec<u8>)>,
+}
+
+impl Transport {
+    /// A peer that nothing was heard of.
+    pub fn new(id: u32, ice: Ice, own_ssrc: u32) -> Transport {
+        Transport {
+            id,
+            ice,
+            receiver: None,
+            sender: None,
+            extensions: ExtMap::default(),
+            writer: RtpWriter::default(),
+            bindings: Vec::new(),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            ntp: NtpOffset::default(),
+            arrivals: ArrivalLog::default(),
+            sent: SentHistory::default(),
+            rtt_us: 0,
+            remb_bps: 0,
+            loss_permille: 0,
+            counts: TransportCounts::default(),
+            own_ssrc,
+            report_due_us: Micros::MAX,
+            payloads: [None; 128],
+            retired: HashMap::new(),
+            keys: None,
+        }
+    }
+
+    /// Path to send media on, once there are keys for it.
+    pub fn media_path(&self) -> Option<Path> {
+        self.sender.as_ref().and(self.ice.selected())
+    }
+
+    /// Takes negotiated numbers. Payload types are added to the known ones, so that packets under
+    /// way while an offer is answered stay good.
+    pub fn set_media(&mut self, extensions: ExtMap, payloads: &[Payload]) {
+        self.extensions = extensions;
+        self.writer = RtpWriter::new(extensions);
+        for &Payload { pt, codec, rtx_pt } in payloads {
+            self.payloads[usize::from(pt & 0x7f)] = Some(PayloadKind::Media(codec, rtx_pt != 0));
+            if rtx_pt != 0 {
+                self.payloads[usize::from(rtx_pt & 0x7f)] = Some(PayloadKind::Rtx(pt, codec));
+            }
+        }
+    }
+
+    /// What a payload type stands for.
+    pub fn payload(&self, pt: u8) -> Option<PayloadKind> {
+        self.payloads[usize::from(pt & 0x7f)]
+    }
+
+    /// Installs keys. The same keys again change nothing: starting their counters anew would repeat
+    /// nonces. False if they have the wrong length.
+    pub fn set_srtp(
+        &mut self,
+        profile: SrtpProfile,
+        receive_key: Vec<u8>,
+        send_key: Vec<u8>,
+    ) -> bool {
+        let keys = Some((profile, receive_key, send_key));
+        if self.keys == keys {
+            return true;
+        }
+        let Some((_, receive_key, send_key)) = &keys else {
+            return false;
+        };
+        let receiver = SrtpReceiver::new(profile, receive_key);
+        let Some((receiver, sender)) = receiver.zip(SrtpSender::new(profile, send_key)) else {
+            return false;
+        };
+        self.receiver = Some(receiver);
+        self.sender = Some(sender);
+        self.keys = keys;
+        true
+    }
+
+    /// What `ssrc` stands for.
+    pub fn binding(&self, ssrc: u32) -> Option<usize> {
+        self.bindings
+            .iter()
+            .position(|binding| binding.ssrc == ssrc)
+    }
+
+    /// Binds an SSRC; an older SSRC of the same encoding gives way. False if there are too many.
+    pub fn bind(&mut self, binding: Binding) -> bool {
+        let is_same_place = |known: &Binding| {
+            known.source == binding.source
+                && known.encoding == binding.encoding
+                && known.is_rtx == binding.is_rtx
+        };
+        if let Some(known) = self.bindings.iter_mut().find(|known| is_same_place(known)) {
+            let old = std::mem::replace(known, binding).ssrc;
+            self.forget_ssrc(old);
+            return true;
+        }
+        if self.bindings.len() >= MAX_SSRCS {
+            return false;
+        }
+        self.bindings.push(binding);
+        true
+    }
+
+    /// Unbinds all SSRCs of a source.
+    pub fn unbind_source(&mut self, source: u32) {
+        while let Some(index) = self
+            .bindings
+            .iter()
+            .position(|binding| binding.source == source)
+        {
+            let ssrc = self.bindings.swap_remove(index).ssrc;
+            self.forget_ssrc(ssrc);
+        }
+        self.sources.retain(|&index| index != source);
+    }
+
+    /// A sink with `ssrc` ended; another one with the same SSRC goes on with its numbers.
+    pub fn retire(&mut self, ssrc: u32, start: FlowStart) {
+        self.retired.insert(ssrc, start);
+    }
+
+    /// Where a sink with `ssrc` has to go on.
+    pub fn revive(&mut self, ssrc: u32) -> Option<FlowStart> {
+        self.retired.remove(&ssrc)
+    }
+
+    fn forget_ssrc(&mut self, ssrc: u32) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.forget(ssrc);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Media state: what arrives (rings, receive statistics, loss recovery) and what leaves (rewriting,
+//! retransmission history, frame taps). Nothing here knows addresses or keys of a peer's path.
+
+pub mod assemble;
+pub mod clock;
+pub mod codec;
+pub mod encoding;
+pub mod flow;
+pub mod keyframes;
+pub mod levels;
+pub mod nack;
+pub mod output;
+pub mod packetize;
+pub mod receive;
+pub mod rewrite;
+pub mod ring;
+pub mod sink;
+pub mod source;
+pub mod tap;
+pub mod twcc;

@@ -1,0 +1,248 @@
+//! The stream a subscriber sees: its SSRCs and payload types, what was sent for retransmission, and
+//! what the subscriber reports.
+
+use crate::api::{Codec, Micros, Payload, SinkConfig};
+
+use super::flow::{Content, Flow, Outgoing};
+
+/// Packets that can be asked for again; as many as the ring holds.
+const HISTORY_SLOTS: usize = 512;
+/// Resends of one packet.
+const MAX_TRIES: u8 = 3;
+/// Longest wait between two sends of one packet.
+const MAX_RESEND_WAIT_US: Micros = 100_000;
+/// Packets that carry the mid before it counts as known.
+const MID_PACKETS: u64 = 100;
+/// Share of the stream's bitrate for retransmissions, in percent.
+const RTX_SHARE_PERCENT: u64 = 15;
+/// Packets per round trip that may always be resent.
+const RTX_PACKETS_PER_RTT: u64 = 3;
+const PACKET_BYTES: u64 = 1200;
+/// Budget that a quiet stream saves up for a burst of losses.
+const RTX_MAX_SAVED_BYTES: u64 = 48_000;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    out_seq: u16,
+    /// Low bits of the source's number.
+    seq: u16,
+    pid: u16,
+    /// Milliseconds, wrapping: long gaps only make a resend possible.
+    sent_ms: u16,
+    tl0: u8,
+    epoch_id: u8,
+    kind: u8,
+    tries: u8,
+}
+
+const KIND_NONE: u8 = 0;
+const KIND_MEDIA: u8 = 1;
+const KIND_PARAMS: u8 = 2;
+const HAS_PID: u8 = 4;
+const HAS_TL0: u8 = 8;
+
+/// Why a packet is not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotResent {
+    /// Never sent, too old, or of an epoch that is over.
+    Unknown,
+    /// Sent too lately or too often.
+    TooSoon,
+    /// The budget is used up.
+    OverBudget,
+}
+
+/// Cumulative counts and the last reports of one subscription.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutputCounts {
+    /// Packets sent, first sends only.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Packets asked for.
+    pub nacks_received: u32,
+    /// Retransmissions sent.
+    pub rtx_sent: u32,
+    /// Retransmissions refused.
+    pub rtx_missed: u32,
+    /// Key frames asked for.
+    pub plis_received: u32,
+    /// Of 256, from the last receiver report.
+    pub loss_fraction: u8,
+    /// From the last receiver report, codec clock.
+    pub jitter_rtp: u32,
+}
+
+/// One stream to one subscriber.
+#[derive(Debug)]
+pub struct Output {
+    /// SSRC of the media.
+    pub ssrc: u32,
+    /// SSRC of retransmissions, 0 = none.
+    pub rtx_ssrc: u32,
+    /// Its m-section.
+    pub mid: String,
+    /// Counts and reports.
+    pub counts: OutputCounts,
+    /// A receiver report came: the peer knows the stream.
+    pub is_reported: bool,
+    /// When a PLI was last answered from the cache.
+    pub pli_served_us: Option<Micros>,
+    /// Next number of the retransmission stream.
+    pub rtx_seq: u16,
+    payloads: [(u8, u8); 7],
+    history: Vec<Sent>,
+    rtx_bytes: u64,
+    rtx_refilled_us: Micros,
+}
+
+impl Output {
+    /// From what the subscriber negotiated.
+    pub fn new(config: SinkConfig, rtx_seq: u16) -> Output {
+        let mut payloads = [(0, 0); 7];
+        for &Payload { pt, codec, rtx_pt } in &config.payloads {
+            payloads[codec as usize] = (pt, rtx_pt);
+        }
+        Output {
+            ssrc: config.ssrc,
+            rtx_ssrc: config.rtx_ssrc,
+            mid: config.mid,
+            counts: OutputCounts::default(),
+            is_reported: false,
+            pli_served_us: None,
+            rtx_seq,
+            payloads,
+            history: Vec::new(),
+            rtx_bytes: RTX_MAX_SAVED_BYTES,
+            rtx_refilled_us: 0,
+        }
+    }
+
+    /// Payload type for `codec`, and whether RED has to be stripped to its primary block for it.
+    pub fn payload_type(&self, codec: Codec) -> Option<(u8, bool)> {
+        let pt = self.payloads[codec as usize].0;
+        if pt != 0 {
+            return Some((pt, false));
+        }
+        let opus = self.payloads[Codec::Opus as usize].0;
+        (codec == Codec::Red && opus != 0).then_some((opus, true))
+    }
+
+    /// Payload type of retransmissions of `codec`.
+    pub fn rtx_payload_type(&self, codec: Codec) -> Option<u8> {
+        let rtx_pt = self.payloads[codec as usize].1;
+        (self.rtx_ssrc != 0 && rtx_pt != 0).then_some(rtx_pt)
+    }
+
+    /// The m-section is still told.
+    pub fn needs_mid(&self) -> bool {
+        !self.is_reported && self.counts.packets < MID_PACKETS
+    }
+
+    /// Bytes of memory taken besides the struct.
+    pub fn memory_bytes(&self) -> usize {
+        self.history.capacity() * size_of::<Sent>() + self.mid.capacity()
+    }
+
+    /// Notes that a packet goes out.
+    pub fn on_sent(&mut self, now: Micros, outgoing: &Outgoing, payload_len: usize) {
+        self.counts.packets += 1;
+        self.counts.bytes += payload_len as u64;
+        if self.rtx_ssrc == 0 {
+            return;
+        }
+        if self.history.is_empty() {
+            self.history = vec![Sent::default(); HISTORY_SLOTS];
+        }
+        let (kind, seq) = match outgoing.content {
+            Content::Stored(seq_ext) => (KIND_MEDIA, seq_ext as u16),
+            Content::Params => (KIND_PARAMS, 0),
+        };
+        let has_pid = if outgoing.pid.is_some() { HAS_PID } else { 0 };
+        let has_tl0 = if outgoing.tl0.is_some() { HAS_TL0 } else { 0 };
+        self.history[outgoing.out_seq_ext as usize % HISTORY_SLOTS] = Sent {
+            out_seq: outgoing.out_seq_ext as u16,
+            seq,
+            pid: outgoing.pid.unwrap_or(0),
+            sent_ms: (now / 1000) as u16,
+            tl0: outgoing.tl0.unwrap_or(0),
+            epoch_id: outgoing.epoch_id,
+            kind: kind | has_pid | has_tl0,
+            tries: 0,
+        };
+    }
+
+    /// Whether packet `out_seq` is to be sent again now, and as what.
+    pub fn resend(
+        &mut self,
+        now: Micros,
+        out_seq: u16,
+        flow: &Flow,
+        rtt_us: Micros,
+    ) -> Result<(u8, Outgoing), NotResent> {
+        let slot = self
+            .history
+            .get_mut(usize::from(out_seq) % HISTORY_SLOTS)
+            .ok_or(NotResent::Unknown)?;
+        if slot.kind == KIND_NONE || slot.out_seq != out_seq {
+            return Err(NotResent::Unknown);
+        }
+        let epoch = flow.epoch(slot.epoch_id).ok_or(NotResent::Unknown)?;
+        // Edge case of str0m #1918: the wait counts from the first send as well.
+        let wait_us = if rtt_us == 0 {
+            MAX_RESEND_WAIT_US
+        } else {
+            rtt_us.min(MAX_RESEND_WAIT_US)
+        };
+        let since_ms = ((now / 1000) as u16).wrapping_sub(slot.sent_ms);
+        // The very first resend may come a little early: the round trip is an average.
+        let needed_ms = if slot.tries == 0 {
+            wait_us / 2000
+        } else {
+            wait_us / 1000
+        };
+        if u64::from(since_ms) < needed_ms || slot.tries >= MAX_TRIES {
+            return Err(NotResent::TooSoon);
+        }
+        if self.rtx_bytes < PACKET_BYTES {
+            return Err(NotResent::OverBudget);
+        }
+        self.rtx_bytes -= PACKET_BYTES;
+        slot.tries += 1;
+        slot.sent_ms = (now / 1000) as u16;
+        let next = epoch.next_seq_ext();
+        let seq_ext = next.wrapping_sub(u64::from((next as u16).wrapping_sub(slot.seq)));
+        let is_media = slot.kind & KIND_MEDIA != 0;
+        let outgoing = Outgoing {
+            content: if is_media {
+                Content::Stored(seq_ext)
+            } else {
+                Content::Params
+            },
+            epoch_id: slot.epoch_id,
+            out_seq_ext: u64::from(out_seq),
+            out_ts: 0,
+            pid: (slot.kind & HAS_PID != 0).then_some(slot.pid),
+            tl0: (slot.kind & HAS_TL0 != 0).then_some(slot.tl0),
+        };
+        Ok((epoch.encoding, outgoing))
+    }
+
+    /// Fills the retransmission budget up to now: the larger of a share of the rate and a few
+    /// packets per round trip.
+    pub fn refill_rtx(&mut self, now: Micros, bitrate_bps: u64, rtt_us: Micros) {
+        let rtt_us = if rtt_us == 0 {
+            MAX_RESEND_WAIT_US
+        } else {
+            rtt_us.max(10_000)
+        };
+        let by_share = bitrate_bps / 8 * RTX_SHARE_PERCENT / 100;
+        let by_rtt = RTX_PACKETS_PER_RTT * PACKET_BYTES * 1_000_000 / rtt_us;
+        let elapsed_us = now.saturating_sub(self.rtx_refilled_us).min(1_000_000);
+        let earned = elapsed_us * by_share.max(by_rtt) / 1_000_000;
+        if earned > 0 {
+            self.rtx_bytes = (self.rtx_bytes + earned).min(RTX_MAX_SAVED_BYTES);
+            self.rtx_refilled_us = now;
+        }
+    }
+}

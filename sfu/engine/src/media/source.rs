@@ -1,0 +1,118 @@
+//! One published track with its encodings, and who reads it.
+
+use crate::api::{Codec, EncodingConfig, Micros, SourceConfig};
+
+use super::clock::Timeline;
+use super::encoding::Encoding;
+use super::packetize::Packetizer;
+
+/// Encodings of a source at most.
+pub const MAX_ENCODINGS: usize = 3;
+
+/// A published track.
+#[derive(Debug)]
+pub struct Source {
+    /// Caller's number.
+    pub id: u32,
+    /// Index of the transport it comes from; `None` = fed by frames.
+    pub transport: Option<u32>,
+    /// Its m-section.
+    pub mid: String,
+    /// Canonical name: the same for all tracks of one publisher, so that players keep their lips
+    /// in step (RFC 3550 §6.5.1).
+    pub cname: String,
+    /// Audio or video.
+    pub is_audio: bool,
+    /// While set, arriving media is dropped.
+    pub is_muted: bool,
+    /// Something arrived since the last flush.
+    pub is_dirty: bool,
+    /// Lowest first.
+    pub encodings: Vec<Encoding>,
+    /// Numbers of a local source's packets, one per encoding.
+    pub packetizers: [Packetizer; MAX_ENCODINGS],
+    /// Timestamps of the encodings against each other.
+    pub timeline: Timeline,
+    /// Indices of sinks.
+    pub sinks: Vec<u32>,
+    /// Indices of taps.
+    pub taps: Vec<u32>,
+    active_mask: u8,
+}
+
+impl Source {
+    /// A track that nothing was heard of yet.
+    pub fn new(id: u32, transport: Option<u32>, config: SourceConfig) -> Source {
+        let is_audio = config.is_audio;
+        let mut encodings: Vec<Encoding> = config
+            .encodings
+            .into_iter()
+            .take(MAX_ENCODINGS)
+            .map(|one| Encoding::new(one, is_audio))
+            .collect();
+        if encodings.is_empty() {
+            encodings.push(Encoding::new(EncodingConfig::default(), is_audio));
+        }
+        Source {
+            id,
+            transport,
+            mid: config.mid,
+            cname: match transport {
+                Some(transport) => format!("publisher-{transport}"),
+                None => format!("local-{id}"),
+            },
+            is_audio,
+            is_muted: false,
+            is_dirty: false,
+            encodings,
+            packetizers: Default::default(),
+            timeline: Timeline::default(),
+            sinks: Vec::new(),
+            taps: Vec::new(),
+            active_mask: 0,
+        }
+    }
+
+    /// Whether the set of active encodings is another than at the last call.
+    pub fn has_activity_changed(&mut self, now: Micros) -> bool {
+        let mask = self
+            .encodings
+            .iter()
+            .enumerate()
+            .fold(0, |mask, (index, encoding)| {
+                mask | u8::from(encoding.is_active(now)) << index
+            });
+        std::mem::replace(&mut self.active_mask, mask) != mask
+    }
+
+    /// What it carries, as far as known.
+    pub fn codec(&self) -> Option<Codec> {
+        self.encodings.iter().find_map(|encoding| encoding.codec)
+    }
+
+    /// Asks for a key frame of one encoding, or of all active ones (255).
+    pub fn want_key(&mut self, now: Micros, encoding: u8) {
+        if self.is_audio || self.transport.is_none() {
+            return;
+        }
+        for (index, one) in self.encodings.iter_mut().enumerate() {
+            if index == usize::from(encoding) || (encoding == 255 && one.is_active(now)) {
+                one.budget.want();
+            }
+        }
+    }
+
+    /// When the next request to the publisher (NACK or key frame) may leave.
+    pub fn next_request_us(&self, now: Micros) -> Option<Micros> {
+        let nack = self
+            .encodings
+            .iter()
+            .filter_map(|one| one.nack.next_due_us())
+            .min();
+        let key = self.encodings.iter().filter(|one| one.ssrc != 0);
+        let key = key
+            .filter_map(|one| one.budget.next_due_us(one.bitrate_bps(now)))
+            .min();
+        nack.into_iter().chain(key).min()
+    }
+}

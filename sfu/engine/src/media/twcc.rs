@@ -1,0 +1,313 @@
+//! Transport-wide sequence numbers: arrivals to be reported to publishers, and what was sent to
+//! subscribers until they report on it.
+
+use crate::api::Micros;
+use crate::wire::seq::SeqUnwrapper;
+use crate::wire::twcc_feedback::{Arrival, Feedback, TICK_US};
+
+/// Arrivals held at most; feedback leaves long before.
+const MAX_ARRIVALS: usize = 512;
+/// Feedback leaves this long after the first unreported arrival …
+const FEEDBACK_INTERVAL_US: Micros = 50_000;
+/// … or as soon as so many wait.
+const FEEDBACK_PACKETS: usize = 100;
+/// Packets remembered per transport until they are reported.
+const SENT_SLOTS: usize = 2048;
+/// The reporter's clock has 24 bits of 64 ms.
+const REFERENCE_WRAP: i64 = 1 << 24;
+
+/// Arrivals of one publisher.
+#[derive(Debug, Default)]
+pub struct ArrivalLog {
+    unwrapper: SeqUnwrapper,
+    arrivals: Vec<Arrival>,
+    due_us: Option<Micros>,
+    /// Counts feedback packets; wraps.
+    pub feedback_count: u8,
+    /// First number of the next feedback.
+    pub base_seq_ext: u64,
+}
+
+impl ArrivalLog {
+    /// Notes an authenticated packet.
+    pub fn on_packet(&mut self, now: Micros, seq: u16) {
+        if self.arrivals.capacity() == 0 {
+            self.arrivals.reserve_exact(MAX_ARRIVALS);
+        }
+        let seq_ext = self.unwrapper.unwrap(seq);
+        if self.arrivals.len() >= MAX_ARRIVALS {
+            return;
+        }
+        let arrival = Arrival {
+            seq_ext,
+            arrived_us: now,
+        };
+        match self.arrivals.last() {
+            Some(last) if last.seq_ext >= seq_ext => {
+                if let Err(at) = self
+                    .arrivals
+                    .binary_search_by_key(&seq_ext, |known| known.seq_ext)
+                {
+                    self.arrivals.insert(at, arrival);
+                }
+            }
+            _ => self.arrivals.push(arrival),
+        }
+        let due_us = if self.arrivals.len() >= FEEDBACK_PACKETS {
+            now
+        } else {
+            now + FEEDBACK_INTERVAL_US
+        };
+        self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
+    }
+
+    /// When feedback has to leave; `None` = nothing to report.
+    pub fn next_due_us(&self) -> Option<Micros> {
+        self.due_us
+    }
+
+    /// Unreported arrivals, sorted.
+    pub fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals
+    }
+
+    /// The first `count` arrivals were reported; the next feedback starts at `next_seq_ext`.
+    pub fn on_reported(&mut self, count: usize, next_seq_ext: u64) {
+        self.arrivals.drain(..count.min(self.arrivals.len()));
+        self.base_seq_ext = next_seq_ext;
+        self.feedback_count = self.feedback_count.wrapping_add(1);
+        if self.arrivals.is_empty() {
+            self.due_us = None;
+        }
+    }
+
+    /// Gives up on what cannot be written.
+    pub fn clear(&mut self) {
+        self.arrivals.clear();
+        self.due_us = None;
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    sent_low_us: u32,
+    size: u16,
+    /// Round of the ring the entry belongs to: `seq / SENT_SLOTS`, and the mark of use.
+    round: u16,
+}
+
+const USED: u16 = 0x8000;
+
+/// One reported packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Transport-wide number.
+    pub seq: u16,
+    /// Bytes on the wire, without UDP and IP.
+    pub size_bytes: u16,
+    /// When it left, on our clock.
+    pub sent_us: Micros,
+    /// When it came, on the reporter's unwrapped clock; 0 = lost.
+    pub received_us: Micros,
+}
+
+/// What was sent on one transport.
+#[derive(Debug, Default)]
+pub struct SentHistory {
+    next_seq: u16,
+    slots: Vec<Sent>,
+    last_reference: Option<i64>,
+    reference_base: i64,
+}
+
+impl SentHistory {
+    /// The number for the next packet.
+    pub fn next_seq(&self) -> u16 {
+        self.next_seq
+    }
+
+    /// Notes that the packet with [`SentHistory::next_seq`] leaves.
+    pub fn on_sent(&mut self, now: Micros, size: usize) {
+        if self.slots.is_empty() {
+            self.slots = vec![Sent::default(); SENT_SLOTS];
+        }
+        let seq = self.next_seq;
+        self.slots[usize::from(seq) % SENT_SLOTS] = Sent {
+            sent_low_us: now as u32,
+            size: size.min(usize::from(u16::MAX)) as u16,
+            round: seq / SENT_SLOTS as u16 | USED,
+        };
+        self.next_seq = seq.wrapping_add(1);
+    }
+
+    /// Joins a feedback with what was sent. Each packet is reported once as received; one reported
+    /// lost may still be reported as received later.
+    pub fn on_feedback(
+        &mut self,
+        now: Micros,
+        feedback: &Feedback<'_>,
+        mut report: impl FnMut(Reported),
+    ) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let shift_us = self.unwrap_reference(i64::from(feedback.reference_time));
+        for (seq, ticks) in feedback.iter() {
+            let slot = &mut self.slots[usize::from(seq) % SENT_SLOTS];
+            if slot.round != seq / SENT_SLOTS as u16 | USED {
+                continue;
+            }
+            let age_us = (now as u32).wrapping_sub(slot.sent_low_us);
+            let received_us =
+                ticks.map_or(0, |ticks| (ticks * TICK_US as i64 + shift_us).max(1) as u64);
+            if ticks.is_some() {
+                slot.round = 0;
+            }
+            let sent_us = now.saturating_sub(u64::from(age_us));
+            report(Reported {
+                seq,
+                size_bytes: slot.size,
+                sent_us,
+                received_us,
+            });
+        }
+    }
+
+    /// Microseconds to add to the reporter's times so that they never wrap and are positive.
+    fn unwrap_reference(&mut self, reference: i64) -> i64 {
+        // A first time near the wrap, or a negative one, must not go below zero later.
+        let base = *self.last_reference.get_or_insert(reference);
+        let mut step = (reference - base).rem_euclid(REFERENCE_WRAP);
+        if step > REFERENCE_WRAP / 2 {
+            step -= REFERENCE_WRAP;
+        }
+        self.last_reference = Some(reference);
+        self.reference_base += step;
+        let unwrapped = REFERENCE_WRAP + self.reference_base;
+        (unwrapped - reference) * 64_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::rtcp::{RtcpPacket, RtcpWriter, packets};
+    use crate::wire::twcc_feedback::FeedbackHeader;
+
+    fn feedback(base: u64, arrivals: &[(u64, u64)]) -> Vec<u8> {
+        let mut buffer = [0; 1200];
+        let arrivals: Vec<Arrival> = arrivals
+            .iter()
+            .map(|&(seq_ext, arrived_us)| Arrival {
+                seq_ext,
+                arrived_us,
+            })
+            .collect();
+        let header = FeedbackHeader {
+            sender_ssrc: 1,
+            media_ssrc: 2,
+            feedback_count: 0,
+            base_seq_ext: base,
+        };
+        let mut writer = RtcpWriter::new(&mut buffer);
+        writer.transport_cc(&header, &arrivals).unwrap();
+        let len = writer.len();
+        buffer[..len].to_vec()
+    }
+
+    fn join(history: &mut SentHistory, now: Micros, raw: &[u8]) -> Vec<Reported> {
+        let mut rows = Vec::new();
+        for packet in packets(raw) {
+            let RtcpPacket::TransportCc(feedback) = packet else {
+                panic!("{packet:?}")
+            };
+            history.on_feedback(now, &feedback, |row| rows.push(row));
+        }
+        rows
+    }
+
+    #[test]
+    fn arrivals_are_sorted_and_due_after_50_ms_or_100_packets() {
+        let mut log = ArrivalLog::default();
+        for seq in [5, 7, 6, 6] {
+            log.on_packet(1000, seq);
+        }
+        assert_eq!(
+            log.arrivals()
+                .iter()
+                .map(|a| a.seq_ext as u16)
+                .collect::<Vec<_>>(),
+            [5, 6, 7]
+        );
+        assert_eq!(log.next_due_us(), Some(51_000));
+        for seq in 8..105 {
+            log.on_packet(2000, seq);
+        }
+        assert_eq!(log.next_due_us(), Some(2000));
+        log.on_reported(100, log.arrivals()[99].seq_ext + 1);
+        assert_eq!((log.next_due_us(), log.feedback_count), (None, 1));
+    }
+
+    #[test]
+    fn joins_what_was_sent_with_what_was_reported() {
+        let mut history = SentHistory::default();
+        for step in 0..5 {
+            history.on_sent(1_000_000 + step * 1000, 100 + step as usize);
+        }
+        let raw = feedback(65_536, &[(65_536, 64_000), (65_538, 64_500)]);
+        let rows = join(&mut history, 1_100_000, &raw);
+        assert_eq!(rows.len(), 3);
+        assert_eq!(
+            (rows[0].seq, rows[0].size_bytes, rows[0].sent_us),
+            (0, 100, 1_000_000)
+        );
+        assert_eq!((rows[1].seq, rows[1].received_us), (1, 0));
+        assert_eq!(rows[2].received_us - rows[0].received_us, 500);
+        let again = join(&mut history, 1_100_000, &raw);
+        assert_eq!(again.len(), 1, "only the lost one is still open");
+    }
+
+    #[test]
+    fn edge_20_numbers_above_32768_and_the_wrap_are_joined() {
+        let mut history = SentHistory::default();
+        for step in 0..65_540u64 {
+            history.on_sent(step * 1000, 1);
+        }
+        // 65534, 65535, 0, 1
+        let raw = feedback(
+            131_070,
+            &[
+                (131_070, 64_000),
+                (131_071, 64_250),
+                (131_072, 65_000),
+                (131_073, 65_000),
+            ],
+        );
+        let rows = join(&mut history, 65_540_000, &raw);
+        assert_eq!(
+            rows.iter().map(|row| row.seq).collect::<Vec<_>>(),
+            [65_534, 65_535, 0, 1]
+        );
+        assert_eq!(rows[3].sent_us, 65_537_000);
+    }
+
+    #[test]
+    fn the_reporters_clock_is_unwrapped() {
+        let mut history = SentHistory::default();
+        for _ in 0..4 {
+            history.on_sent(0, 1);
+        }
+        let wrap_us = (1u64 << 24) * 64_000;
+        let first = join(
+            &mut history,
+            0,
+            &feedback(65_536, &[(65_536, wrap_us - 64_000)]),
+        );
+        let second = join(
+            &mut history,
+            0,
+            &feedback(65_537, &[(65_537, wrap_us + 64_000)]),
+        );
+        assert_eq!(second[0].received_us - first[0].received_us, 128_000);
+    }
+}
