@@ -310,8 +310,9 @@ class RecorderService:
         self._announce(replace(recording, state=RecordingState.FINISHING))
 
     def _with_progress(self, recording: Recording) -> Recording:
-        part = self._progress.get(recording.id)
-        return recording if part is None else replace(recording, progress=part)
+        if recording.state is not RecordingState.FINISHING:
+            return recording
+        return replace(recording, progress=self._progress.get(recording.id, 0.0))
 
     def _announce(self, recording: Recording) -> None:
         current = self._with_progress(recording)
