@@ -105,7 +105,7 @@ class Answerer:
             media.payloads, kind, self._state.policy, from_publisher=is_publisher
         )
         section.formats = self._bundle.take_formats(formats)
-        section.extensions = self._bundle.take_extensions(media, is_publisher=is_publisher)
+        section.extensions = self._bundle.take_extensions(media)
         if not any(entry.codec is not Codec.RED for entry in section.formats):
             section.is_dead = True
             return

@@ -16,8 +16,6 @@ from sfu.sdp.model import ExtMap, MediaDescription
 _NAME_OF_URI = {uri: name for name, uri in EXTENSION_URIS.items()}
 _AUDIO = frozenset({"mid", "audio_level", "twcc", "abs_send_time", "abs_capture_time"})
 _VIDEO = frozenset(EXTENSION_URIS) - {"audio_level"}
-# We never label what we send with a rid: one encoding leaves per section.
-_ONLY_FROM_PUBLISHERS = frozenset({"rid", "repaired_rid"})
 # One-byte headers carry ids up to 14 (RFC 8285 §4.2), which is what the engine writes.
 _MAX_ID = 14
 
@@ -58,11 +56,13 @@ class BundleMap:
             taken.append(entry)
         return taken
 
-    def take_extensions(self, media: MediaDescription, *, is_publisher: bool) -> tuple[ExtMap, ...]:
-        """Picks the header extensions of a section that we use, with the ids it gives them."""
+    def take_extensions(self, media: MediaDescription) -> tuple[ExtMap, ...]:
+        """Picks the header extensions of a section that we use, with the ids it gives them.
+
+        Rids are agreed on sections that only receive as well: Chromium offers in later sections
+        only what was agreed in earlier ones, and then refuses its own simulcast offer.
+        """
         wanted = _AUDIO if media.kind == "audio" else _VIDEO
-        if not is_publisher:
-            wanted = wanted - _ONLY_FROM_PUBLISHERS
         taken: dict[str, ExtMap] = {}
         for extension in media.extensions:
             name = _NAME_OF_URI.get(extension.uri)

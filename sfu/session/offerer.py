@@ -176,7 +176,7 @@ class Offerer:
         ours_by_pt = {entry.format.pt: entry.codec for entry in section.formats}
         agreed = [entry for entry in formats if ours_by_pt.get(entry.format.pt) is entry.codec]
         section.formats = bundle.take_formats(agreed)
-        section.extensions = bundle.take_extensions(theirs, is_publisher=False)
+        section.extensions = bundle.take_extensions(theirs)
         section.is_dead = section.is_dead or not is_rtp(theirs)
         subscription = section.subscription
         if subscription is None:

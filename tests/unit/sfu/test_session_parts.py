@@ -49,15 +49,14 @@ def test_an_extension_id_keeps_its_first_meaning() -> None:
     mid, twcc = EXTENSION_URIS["mid"], EXTENSION_URIS["twcc"]
     first = video(extensions=(ExtMap(1, mid), ExtMap(2, twcc), ExtMap(3, "urn:unknown")))
     second = video(extensions=(ExtMap(2, mid), ExtMap(1, twcc), ExtMap(4, mid)))
-    assert [e.id for e in bundle.take_extensions(first, is_publisher=True)] == [1, 2]
-    assert bundle.take_extensions(second, is_publisher=True) == ()
+    assert [e.id for e in bundle.take_extensions(first)] == [1, 2]
+    assert bundle.take_extensions(second) == ()
     assert bundle.extensions == {"mid": 1, "twcc": 2}
 
 
-def test_rids_are_only_agreed_where_the_peer_sends() -> None:
+def test_extension_ids_beyond_one_byte_headers_are_not_used() -> None:
     media = video(extensions=(ExtMap(1, EXTENSION_URIS["rid"]), ExtMap(15, EXTENSION_URIS["mid"])))
-    assert BundleMap().take_extensions(media, is_publisher=False) == ()
-    assert len(BundleMap().take_extensions(media, is_publisher=True)) == 1
+    assert [extension.id for extension in BundleMap().take_extensions(media)] == [1]
 
 
 def encodings_of(name: str, index: int) -> tuple[EncodingSpec, ...]:
