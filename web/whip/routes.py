@@ -193,8 +193,8 @@ class WhipRoutes:
         if not patched.fragment:
             return web.Response(status=204, headers=headers)
         # As bytes: the type has no charset parameter.
-        body = patched.fragment.encode()
-        return web.Response(body=body, content_type=FRAGMENT_TYPE, headers=headers)
+        fragment = patched.fragment.encode()
+        return web.Response(body=fragment, content_type=FRAGMENT_TYPE, headers=headers)
 
     async def handle_delete(self, request: web.Request) -> web.Response:
         """End the session."""
