@@ -55,19 +55,12 @@ async def test_server_api_works_with_livekit_api(tmp_path: Path) -> None:
             await client.room.remove_participant(
                 api.RoomParticipantIdentity(room="r", identity="ann")
             )
-            assert await _leave_reason(ws) == models.PARTICIPANT_REMOVED
+            assert (await _leave(ws)).reason == models.PARTICIPANT_REMOVED
+            await ws.close()
             await client.room.delete_room(api.DeleteRoomRequest(room="r"))
             assert not (await client.room.list_rooms(api.ListRoomsRequest())).rooms
         finally:
             await client.aclose()
-
-
-async def _leave_reason(ws: aiohttp.ClientWebSocketResponse) -> int:
-    async with asyncio.timeout(5):
-        while True:
-            message = rtc.SignalResponse.FromString(await ws.receive_bytes())
-            if message.WhichOneof("message") == "leave":
-                return message.leave.reason
 
 
 async def test_wrong_api_keys_are_refused(tmp_path: Path) -> None:
@@ -187,6 +180,7 @@ async def test_sigterm_tells_clients_to_come_back_and_ends_in_time(tmp_path: Pat
             leave = await _leave(ws)
             assert leave.action == rtc.LeaveRequest.RECONNECT
             assert leave.reason == models.SERVER_SHUTDOWN
+            await ws.close()
         status, took_s = await stopping
         assert status == 0
         assert took_s < LATE_S
@@ -204,13 +198,14 @@ async def _leave(ws: aiohttp.ClientWebSocketResponse) -> rtc.LeaveRequest:
 
 async def test_a_client_that_does_not_read_cannot_hold_up_the_end(tmp_path: Path) -> None:
     async with run_server(tmp_path / "data") as server, aiohttp.ClientSession() as session:
-        await join(session, server, token("ann"))
+        silent, _ = await join(session, server, token("ann"))
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         await writer.drain()
         status, took_s = await server.stop()
         assert (status, took_s < LATE_S) == (0, True)
         writer.close()
+        await silent.close()
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
@@ -315,9 +310,10 @@ async def test_generated_key_signs_tokens_from_the_command_line(tmp_path: Path) 
             stdout=asyncio.subprocess.PIPE,
         )
         out, _ = await printed.communicate()
-        _, joined = await join(session, server, json.loads(out)["token"])
+        ws, joined = await join(session, server, json.loads(out)["token"])
         assert joined.participant.name == "Eve"
         assert joined.participant.permission.can_publish is False
+        await ws.close()
 
 
 async def test_it_starts_fast(tmp_path: Path) -> None:

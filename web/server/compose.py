@@ -11,6 +11,7 @@ from aiohttp import web
 
 from recorder.errors import RecorderError
 from sfu.errors import ConfigError
+from web.demo.store import DemoStore
 from web.ops.certificates import Certificates
 from web.pages.routes import add_page_routes
 from web.people.roles import Role
@@ -30,8 +31,8 @@ log = structlog.get_logger("web.server")
 DRAIN_WEBHOOKS_S: Final = 1.0
 DRAIN_TRACKS_S: Final = 1.0
 DRAIN_RECORDER_S: Final = 6.0
-FIRST_ROOM: Final = "first-walk"
-FIRST_ROOM_TITLE: Final = "第一次巡店 First walk"
+FIRST_ROOM: Final = ("first-walk", "第一次巡店 First walk")
+DEMO_ROOM: Final = ("demo-store", "演示门店 Demo store")
 
 
 class Server:
@@ -122,7 +123,8 @@ class Server:
 
     async def welcome(self) -> Welcome:
         """Make the phone link and return what to print."""
-        room = await self.parts.catalogue.make(FIRST_ROOM_TITLE, name=FIRST_ROOM)
+        name, title = DEMO_ROOM if self.settings.demo else FIRST_ROOM
+        room = await self.parts.catalogue.make(title, name=name)
         code = await self.parts.invites.make(room.name, Role.WALKER)
         local, public = self.addresses.local_url, self.addresses.public_url
         return Welcome(
@@ -135,6 +137,24 @@ class Server:
             is_local_certificate=self.certificates is not None and self.certificates.is_local,
             data_dir=str(self.settings.data_dir),
         )
+
+    def open_demo(self) -> None:
+        """Open the demonstration store; its pictures are drawn first, in the background."""
+        if self.settings.demo:
+            self._tasks.append(asyncio.create_task(self._run_demo()))
+
+    async def _run_demo(self) -> None:
+        folder = self.settings.data_dir / "demo"
+        store = DemoStore(self.parts.media, self.parts.signaling, folder, room=DEMO_ROOM[0])
+        try:
+            await store.start()
+            log.info("demo_opened", room=DEMO_ROOM[0])
+            await asyncio.Event().wait()
+        except Exception:
+            # The server is of use without it.
+            log.exception("demo_failed")
+        finally:
+            await store.close()
 
     async def drain(self) -> None:
         """Stop in order: no new callers, clients sent elsewhere, recordings finished."""

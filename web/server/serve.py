@@ -47,6 +47,7 @@ async def serve(settings: Settings, *, version: str) -> int:
         await server.close()
         raise
     print_welcome(await server.welcome(), sys.stdout)
+    server.open_demo()
     log.info("started", url=server.addresses.public_url, version=version)
     await stop.wait()
     watchdog = threading.Timer(EXIT_WITHIN_S, os._exit, [1])
