@@ -1,7 +1,7 @@
 /** What covers the stage: joining, reconnecting, the end; and the one tap that unlocks sound. */
 
 import { byId, el, icon } from "../lib/dom.js";
-import { page, t } from "../lib/page.js";
+import { hasText, page, t } from "../lib/page.js";
 import { announce, buzz } from "../lib/say.js";
 import { livekit } from "../media/livekit.js";
 
@@ -25,10 +25,11 @@ export function showCover(session) {
 
   const over = (/** @type {string} */ reason) => {
     buzz(200);
-    const again = el("button", { class: "button main wide", type: "button", on: { click: () => location.reload() } }, t(reason === "lost" ? "stage.out.continue" : "stage.out.again"));
+    const again = el("button", { class: "button main wide", type: "button", on: { click: () => location.reload() } }, t(reason === "lost" ? "stage.out.continue" : hasText("walk.out.again") ? "walk.out.again" : "stage.out.again"));
     const home = page.is_host && el("a", { class: "button wide", href: "/" }, t("stage.out.home"));
     const call = page.phone && el("a", { class: "button plain wide", href: `tel:${page.phone}` }, icon("phone"), t("join.call_host"));
-    show("out", t(`stage.out.${reason}`), el("p", { class: "quiet" }, t(`stage.out.${reason}_help`)), el("div", { class: "cover-actions" }, again, home, call));
+    const words = hasText(`walk.out.${reason}`) ? "walk.out" : "stage.out";
+    show("out", t(`${words}.${reason}`), el("p", { class: "quiet" }, t(`${words}.${reason}_help`)), el("div", { class: "cover-actions" }, again, home, call));
   };
 
   session.addEventListener("state", (event) => {

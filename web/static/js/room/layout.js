@@ -6,7 +6,9 @@
 
 const GAP = 8;
 const WIDEST = 16 / 9;
-const NARROWEST = 3 / 4;
+/** Faces survive a square; on wide screens a tile stays close to what cameras send. */
+const NARROWEST_TALL_BOX = 1;
+const NARROWEST_WIDE_BOX = 4 / 3;
 
 /**
  * An even grid with the largest possible tiles; the last row is centred.
@@ -16,6 +18,8 @@ const NARROWEST = 3 / 4;
  */
 export function gridRects(count, box) {
   if (count < 1) return [];
+  if (count === 1) return [box];
+  const narrowest = box.width > box.height ? NARROWEST_WIDE_BOX : NARROWEST_TALL_BOX;
   let best = { columns: 1, width: 0, height: 0, area: -1 };
   for (let columns = 1; columns <= count; columns += 1) {
     const rows = Math.ceil(count / columns);
@@ -23,7 +27,7 @@ export function gridRects(count, box) {
     const cellHeight = (box.height - GAP * (rows - 1)) / rows;
     if (cellWidth <= 0 || cellHeight <= 0) continue;
     const width = Math.min(cellWidth, cellHeight * WIDEST);
-    const height = Math.min(cellHeight, width / NARROWEST);
+    const height = Math.min(cellHeight, width / narrowest);
     if (width * height > best.area) best = { columns, width, height, area: width * height };
   }
   const { columns, width, height } = best;
@@ -54,8 +58,8 @@ export function spotlightRects(count, box) {
     const small = Array.from({ length: shown }, (_, i) => ({ x: box.x + box.width - width, y: top + i * (height + GAP), width, height }));
     return { large: { ...box, width: box.width - width - GAP }, small, fits };
   }
-  const height = Math.min(140, Math.max(96, box.height * 0.18));
-  const width = height * (4 / 3);
+  const height = Math.min(120, Math.max(88, box.height * 0.16));
+  const width = height;
   const fits = Math.max(1, Math.floor((box.width + GAP) / (width + GAP)));
   const shown = Math.min(count, fits);
   const left = box.x + (box.width - shown * width - GAP * (shown - 1)) / 2;

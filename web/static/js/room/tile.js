@@ -104,7 +104,7 @@ export class Tile {
     const { videoWidth, videoHeight, clientWidth, clientHeight } = this.video;
     if (!videoWidth || !clientWidth) return;
     const change = videoWidth / videoHeight / (clientWidth / clientHeight);
-    const cutsLittle = change > 0.6 && change < 1.7;
+    const cutsLittle = change > 0.5 && change < 2.2;
     const isWhole = this.source === "screen" || this.kind !== "person" || !cutsLittle;
     this.video.classList.toggle("whole", isWhole);
   }

@@ -7,9 +7,11 @@ import { gridRects, spotlightRects } from "./layout.js";
 import { kindOf, Tile } from "./tile.js";
 
 const PER_PAGE_WIDE = 9;
-const PER_PAGE_NARROW = 6;
+const PER_PAGE_NARROW = 8;
 /** Somebody who speaks is brought to the front page for at least this long. */
 const FRONT_MS = 10_000;
+/** Room for the pager below an even grid, in px. */
+const PAGER_HEIGHT = 56;
 
 export class Tiles {
   /** @param {HTMLElement} holder @param {any} room */
@@ -137,6 +139,7 @@ export class Tiles {
     const perPage = large ? Math.max(1, spotlightRects(others.length, box).fits) : box.width < 600 ? PER_PAGE_NARROW : PER_PAGE_WIDE;
     this.pageCount = Math.max(1, Math.ceil(others.length / perPage));
     this.page = Math.min(this.page, this.pageCount - 1);
+    if (!large && this.pageCount > 1) box.height -= PAGER_HEIGHT;
     const start = this.page * perPage;
     const shown = others.slice(start, start + perPage);
     const { large: largeRect, small } = large ? spotlightRects(shown.length, box) : { large: null, small: gridRects(shown.length, box) };
@@ -146,10 +149,12 @@ export class Tiles {
       tile.setPinned(tile === large);
       tile.node.classList.toggle("large", tile === large);
     }
-    this.showPager();
+    this.showPager(largeRect ? box.height - largeRect.height : 0);
   }
 
-  showPager() {
+  /** @param {number} bottom distance from the bottom of the stage, in px */
+  showPager(bottom) {
+    byId("pager").style.bottom = `${bottom + 4}px`;
     byId("pager").hidden = this.pageCount < 2;
     setText(byId("page-words"), t("room.page", { page: this.page + 1, pages: this.pageCount }));
     /** @type {HTMLButtonElement} */ (byId("page-before")).disabled = this.page === 0;
