@@ -81,6 +81,14 @@ class Subscription:
 
     It waits until a negotiation gives it a section; from then on `mid` and `sink` are set. Layer
     orders given earlier are kept and used then.
+
+    Attributes:
+        mid: its section, None while it waits.
+        sink: what sends it; None while it waits, and while our offer has no answer yet.
+        ssrc: of its media in the current section.
+        rtx_ssrc: of its retransmissions; 0 = none.
+        is_closed: `Session.unsubscribe` was called.
+        is_unsupported: the peer takes none of its codecs; it will not be placed.
     """
 
     def __init__(

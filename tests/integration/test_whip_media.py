@@ -57,10 +57,12 @@ async def test_what_is_published_is_played(rig: Rig, codec: str) -> None:
     assert {track.mime_type for track in person.tracks} == {f"video/{codec}", "audio/opus"}
 
     player = new_peer()
-    video = player.addTransceiver("video", direction="recvonly").receiver.track
-    audio = player.addTransceiver("audio", direction="recvonly").receiver.track
+    video = player.addTransceiver("video", direction="recvonly").receiver
+    audio = player.addTransceiver("audio", direction="recvonly").receiver
     played = await negotiate(rig, player, "/whep/shop", room_token("player"))
-    pictures, sounds = await asyncio.gather(read_frames(video, 40), read_frames(audio, 100))
+    pictures, sounds = await asyncio.gather(
+        read_frames(video.track, 40), read_frames(audio.track, 100)
+    )
     check_pictures(pictures)
     check_sound(sounds[50:])
 
