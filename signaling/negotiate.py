@@ -60,10 +60,11 @@ class ClientOffers:
         """Answers an offer. Raises SdpError."""
         answer = self.session.handle_offer(sdp, claim)
         self._asked = None
-        self._cancel_waiting()
+        self._cancel_stuck()
         if self.session.has_pending:
             self._ask_again_later()
         else:
+            self._cancel_repeat()
             self._repeat_s = _FIRST_REPEAT_S
         return answer
 
@@ -108,29 +109,36 @@ class ClientOffers:
         if not self._is_closed:
             self._on_stuck()
 
-    def _cancel_waiting(self) -> None:
-        for timer in (self._repeat_timer, self._stuck_timer):
-            if timer is not None:
-                timer.cancel()
-        self._repeat_timer = self._stuck_timer = None
+    def _cancel_stuck(self) -> None:
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
+
+    def _cancel_repeat(self) -> None:
+        if self._repeat_timer is not None:
+            self._repeat_timer.cancel()
+            self._repeat_timer = None
 
     def handle_resumed(self) -> None:
         """The client comes back and may have missed our request."""
         self._is_paused = False
         self._asked = None
-        self._cancel_waiting()
+        self._cancel_stuck()
+        self._cancel_repeat()
         self.request()
 
     def pause(self) -> None:
         """Nobody can answer: the WebSocket is gone."""
         self._is_paused = True
         self._asked = None
-        self._cancel_waiting()
+        self._cancel_stuck()
+        self._cancel_repeat()
 
     def close(self) -> None:
         """Stops all timers."""
         self._is_closed = True
-        self._cancel_waiting()
+        self._cancel_stuck()
+        self._cancel_repeat()
         if self._request_timer is not None:
             self._request_timer.cancel()
             self._request_timer = None

@@ -30,6 +30,9 @@ _MAX_REMEMBERED = 1024
 _REMEMBERED_S = 60.0
 _MAX_TOPIC_BYTES = 256
 
+# API key, request id, method, body
+_CallKey = tuple[str, str, str, bytes]
+
 # Lists of things we never have: an empty answer serves dashboards better than an error.
 _EMPTY_LISTS: dict[tuple[str, str], tuple[type[Message], type[Message]]] = {
     ("livekit.Egress", "ListEgress"): (egress.ListEgressRequest, egress.ListEgressResponse),
@@ -44,7 +47,7 @@ class RoomService:
         """Works on the registry's rooms."""
         self._context = context
         self._registry = registry
-        self._answers: OrderedDict[tuple[str, str, str], tuple[float, Message]] = OrderedDict()
+        self._answers: OrderedDict[_CallKey, tuple[float, Message]] = OrderedDict()
         self._methods: dict[str, tuple[type[Message], Callable[[Any], Message]]] = {
             "CreateRoom": (pb.CreateRoomRequest, self._create_room),
             "ListRooms": (pb.ListRoomsRequest, self._list_rooms),
@@ -78,7 +81,8 @@ class RoomService:
         request = _parse(request_type, body, is_json=is_json)
         # CreateRoom and DeleteRoom need a grant, not a grant for that room.
         check_call(grants, service, method, getattr(request, "room", ""))
-        key = (grants.api_key, request_id, method)
+        # The body is part of it: a request id must never fetch the answer to another question.
+        key = (grants.api_key, request_id, method, body)
         answer = self._recall(key) if request_id else None
         if answer is None:
             answer = handler(request)
@@ -98,13 +102,13 @@ class RoomService:
             raise TwirpError("unimplemented", f"{service}/{method} is not offered here")
         raise TwirpError("bad_route", f"no service {service[:80]}")
 
-    def _recall(self, key: tuple[str, str, str]) -> Message | None:
+    def _recall(self, key: _CallKey) -> Message | None:
         found = self._answers.get(key)
         if found is None or self._context.clock.now_s() - found[0] > _REMEMBERED_S:
             return None
         return found[1]
 
-    def _remember(self, key: tuple[str, str, str], answer: Message) -> None:
+    def _remember(self, key: _CallKey, answer: Message) -> None:
         copy = type(answer)()
         copy.CopyFrom(answer)
         self._answers[key] = (self._context.clock.now_s(), copy)

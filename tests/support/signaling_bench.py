@@ -374,9 +374,7 @@ class Client:
         """Answers the last server offer; returns the offer."""
         offer = self.last("offer")
         self.send(
-            answer=rtc.SessionDescription(
-                type="answer", sdp=mirror_offer(offer.sdp), id=offer.id
-            )
+            answer=rtc.SessionDescription(type="answer", sdp=mirror_offer(offer.sdp), id=offer.id)
         )
         return str(offer.sdp)
 

@@ -18,8 +18,8 @@ from signaling.clock import LoopClock
 from signaling.config import SignalingConfig
 from signaling.service import SignalingService
 from web.http.rates import RateLimit
-from web.server.app import build_app, build_runner
 from web.rtc.routes import RtcRoutes
+from web.server.app import build_app, build_runner
 from web.twirp.routes import TwirpRoutes
 
 KEY = "testkey"

@@ -40,6 +40,8 @@ class FakePeer:
 
     def handle_message(self, data: bytes) -> None:
         self.messages.append(data)
+        if data == b"bug":
+            raise RuntimeError("a bug")
         if data == b"close":
             self.connection.close(1000)
         elif data == b"flood":
