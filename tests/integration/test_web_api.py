@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from web.cameras.places import CameraPlaces
 from web.cameras.pulls import CameraOpener, camera_config
 from web.cameras.routes import CameraRoutes
 from web.cameras.store import CameraStore
+from web.http import bodies
 from web.http.rates import RateLimit
 from web.people.entrance import Entrance
 from web.people.invites import Invites
@@ -406,6 +408,19 @@ async def test_a_body_without_a_length_is_bounded_too(rig: Rig) -> None:
     headers = {**OURS, "Content-Type": "application/json"}
     answer = await rig.client.post("/api/rooms", data=endless(), headers=headers)
     assert answer.status == 413
+
+
+async def test_a_body_that_never_ends_is_given_up(rig: Rig, monkeypatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.1)
+    await rig.sign_in()
+
+    async def stuck():
+        yield b"{"
+        await asyncio.sleep(5)
+
+    headers = {**OURS, "Content-Type": "application/json"}
+    answer = await rig.client.post("/api/rooms", data=stuck(), headers=headers)
+    assert (answer.status, (await answer.json())["code"]) == (408, "too_slow")
 
 
 async def test_unknown_addresses_and_faults_are_problems_without_internals(rig: Rig) -> None:

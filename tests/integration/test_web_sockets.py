@@ -238,6 +238,17 @@ async def test_a_cut_line_is_noticed(rig: Rig) -> None:
     await until(lambda: rig.signaling.peers[0].is_closed)
 
 
+async def test_a_bug_ends_one_connection_only(rig: Rig) -> None:
+    broken, other = await rig.connect(), await rig.connect()
+    await broken.receive_bytes()
+    await other.receive_bytes()
+    await broken.send_bytes(b"bug")
+    assert (await broken.receive()).data == 1011
+    await other.send_bytes(b"still here")
+    assert await other.receive_bytes() == b"still here"
+    assert rig.routes.counters["rtc_failed"] == 1
+
+
 async def test_pings_are_answered(rig: Rig) -> None:
     ws = await rig.client.ws_connect(
         "/rtc",

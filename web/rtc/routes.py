@@ -16,7 +16,7 @@ from signaling.tokens import Grants
 from web.http.callers import caller_address
 from web.http.operations import Operation
 from web.http.rates import RateLimit
-from web.rtc.socket import CODE_GOING_AWAY, SocketConnection, read_messages
+from web.rtc.socket import CODE_GOING_AWAY, CODE_INTERNAL, SocketConnection, read_messages
 
 log = structlog.get_logger("web.rtc")
 
@@ -119,6 +119,11 @@ class RtcRoutes:
             await read_messages(ws, connection, peer.handle_message, self._now_s)
         except ConnectionError:
             self.counters["rtc_lost"] += 1
+        except Exception:
+            # A bug of ours ends this connection; the client comes back, the others never notice.
+            self.counters["rtc_failed"] += 1
+            log.exception("connection_failed")
+            connection.close(CODE_INTERNAL)
         finally:
             peer.handle_closed()
             connection.close(CODE_GOING_AWAY)

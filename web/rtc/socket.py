@@ -16,6 +16,7 @@ MESSAGES_PER_TURN = 32
 CODE_NORMAL = 1000
 CODE_GOING_AWAY = 1001
 CODE_UNSUPPORTED = 1003
+CODE_INTERNAL = 1011
 CODES_AT_ONCE = frozenset({1008, 1013})
 """Policy violation and overload: nothing that is still queued is worth sending."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from web.settings.sources import Settings
 log = structlog.get_logger("web.server")
 
 STOP_WITHIN_S: Final = 9.0
+LINGER_S: Final = 0.3
 EXIT_WITHIN_S: Final = 9.7
 """The promise is 10 s. A thread that sits in a system call (a camera that does not answer, a
 disk that hangs) would hold the interpreter's own exit up for longer."""
@@ -48,12 +50,19 @@ async def serve(settings: Settings, *, version: str) -> int:
         raise
     print_welcome(await server.welcome(), sys.stdout)
     server.open_demo()
+    # What was made so far stays: the collector need not look at it again in every full pass.
+    gc.collect()
+    gc.freeze()
     log.info("started", url=server.addresses.public_url, version=version)
     await stop.wait()
     watchdog = threading.Timer(EXIT_WITHIN_S, os._exit, [1])
     watchdog.daemon = True
     watchdog.start()
-    await _stop(server)
+    if await _stop(server):
+        # All is told and written. A thread that still draws or dials need not be waited for.
+        done = threading.Timer(LINGER_S, os._exit, [0])
+        done.daemon = True
+        done.start()
     return 0
 
 
@@ -65,7 +74,8 @@ def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:
     stop.set()
 
 
-async def _stop(server: Server) -> None:
+async def _stop(server: Server) -> bool:
+    """Drain and close; tells whether all of it was done."""
     try:
         async with asyncio.timeout(STOP_WITHIN_S):
             with contextlib.suppress(asyncio.CancelledError):
@@ -75,4 +85,7 @@ async def _stop(server: Server) -> None:
         log.error("stop_took_too_long", limit_s=STOP_WITHIN_S)
     except Exception:
         log.exception("stop_failed")
-    log.info("stopped")
+    else:
+        log.info("stopped")
+        return True
+    return False
