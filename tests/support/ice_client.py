@@ -148,6 +148,7 @@ class PeerClient:
         """Exchange parameters and finish DTLS."""
         self.announce()
         await self.ice.start()
+        await asyncio.wait_for(self.ice.answered.wait(), 5)
         await self.dtls.start(self.remote_parameters())
 
     def announce(self) -> None:
