@@ -20,7 +20,7 @@ $(VENV)/.deps: requirements.lock
 	@touch $@
 
 $(VENV)/.engine: $(VENV)/.deps $(ENGINE_SOURCES)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: setup
