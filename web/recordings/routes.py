@@ -177,8 +177,8 @@ def show(recording: Recording) -> dict[str, Any]:
     for track in recording.tracks:
         name = track.display_name or track.identity
         joined[name] = min(joined.get(name, track.started_s), track.started_s)
-    for name in recording.participants:
-        joined.setdefault(name, 0.0)
+    if not joined:  # not finished: only identities are known yet
+        joined = dict.fromkeys(recording.participants, 0.0)
     return {
         "id": recording.id,
         "title": recording.title,

@@ -25,6 +25,8 @@ export class Preview {
     this.onLevel = onLevel;
     /** livekit LocalTracks. @type {any[]} */
     this.tracks = [];
+    /** Tracks handed over, which the preview may still show. @type {any[]} */
+    this.given = [];
     this.stopLevel = () => {};
   }
 
@@ -59,7 +61,14 @@ export class Preview {
     this.stopLevel();
     this.stopLevel = () => {};
     this.tracks = [];
+    this.given = tracks;
     return tracks;
+  }
+
+  /** Stop showing what was handed over. */
+  hide() {
+    for (const track of this.given) track.detach(this.video);
+    this.given = [];
   }
 
   close() {

@@ -25,7 +25,8 @@ const CALM_MS = 15_000;
 
 /** @param {Recording} recording */
 function facts(recording) {
-  const names = recording.participants.map((person) => person.name);
+  // Until it is finished the server knows identities only, which say nothing to people.
+  const names = recording.state === "ready" ? recording.participants.map((person) => person.name) : [];
   const listed = names.length > 3 ? t("recordings.people_more", { names: names.slice(0, 3).join(t("common.comma")), n: names.length }) : names.join(t("common.comma"));
   return [
     el("time", { datetime: recording.started_at, title: exactTime(recording.started_at) }, sayTime(recording.started_at)),

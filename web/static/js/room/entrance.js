@@ -193,6 +193,7 @@ export class Entrance {
 
   hide() {
     byId("entrance").hidden = true;
+    this.preview?.hide();
   }
 }
 
