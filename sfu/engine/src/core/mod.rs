@@ -5,6 +5,7 @@
 
 mod bundle;
 mod commands;
+mod compose;
 mod counters;
 mod dispatch;
 mod fanout;

@@ -1,7 +1,11 @@
 //! One encoding (simulcast layer) as it is received: ring, statistics, recovery, key frames.
 
+mod frames;
+mod params;
+
+pub use params::Params;
+
 use crate::api::{Codec, EncodingConfig, Micros};
-use crate::wire::h264::{NAL_PPS, NAL_SPS, NalPiece, nal_pieces};
 
 use super::clock::StreamClock;
 use super::codec::{Facts, PictureIds, parse_facts};
@@ -13,10 +17,6 @@ use super::ring::{AUDIO_SLOTS, Refused, Ring, VIDEO_SLOTS, View};
 
 /// Arrivals remembered between two flushes; as many as the ring holds.
 const MAX_LOG: usize = VIDEO_SLOTS;
-/// Largest parameter set kept.
-const MAX_PARAMS: usize = 512;
-/// Packets of one access unit looked through for its start.
-const MAX_WALK: u64 = 64;
 /// An encoding is active while media came within this time. Longer than the least frame rate of a
 /// still shared screen.
 const ACTIVE_US: Micros = 2_000_000;
@@ -59,47 +59,6 @@ pub enum Outcome {
     Malformed,
     /// Its number is too far off to believe yet.
     Suspect,
-}
-
-/// SPS and PPS of an H.264 encoding.
-#[derive(Debug, Default)]
-pub struct Params {
-    sps: Vec<u8>,
-    pps: Vec<u8>,
-}
-
-impl Params {
-    /// Both were seen.
-    pub fn is_complete(&self) -> bool {
-        !self.sps.is_empty() && !self.pps.is_empty()
-    }
-
-    /// SPS NAL unit.
-    pub fn sps(&self) -> &[u8] {
-        &self.sps
-    }
-
-    /// PPS NAL unit.
-    pub fn pps(&self) -> &[u8] {
-        &self.pps
-    }
-
-    fn take(&mut self, payload: &[u8]) {
-        for piece in nal_pieces(payload) {
-            let NalPiece::Whole(nal) = piece else {
-                continue;
-            };
-            let kept = match piece.kind() {
-                NAL_SPS => &mut self.sps,
-                NAL_PPS => &mut self.pps,
-                _ => continue,
-            };
-            if nal.len() <= MAX_PARAMS && kept != nal {
-                kept.clear();
-                kept.extend_from_slice(nal);
-            }
-        }
-    }
 }
 
 /// Cumulative counts of an encoding.
@@ -330,20 +289,6 @@ impl Encoding {
         view
     }
 
-    /// The packet before `seq_ext` is here and belongs to another frame.
-    fn follows_frame_end(&self, seq_ext: u64, ts: u32) -> bool {
-        let mut before = seq_ext.wrapping_sub(1);
-        // Padding between two frames belongs to neither.
-        while let Some(view) = self.ring.view(before) {
-            if !view.is_padding_only() {
-                return view.is_marker || view.ts_rtp != ts;
-            }
-            before = before.wrapping_sub(1);
-        }
-        // Nothing is known of what came before the very first packet: its own start must do.
-        self.ring.next_seq_ext() == 0
-    }
-
     fn update_loss(
         &mut self,
         now: Micros,
@@ -399,74 +344,6 @@ impl Encoding {
                 self.budget.on_keyframe_size(self.key_bytes);
             }
         }
-    }
-
-    /// Finds out whether this packet, or the one it precedes, starts a frame or a key frame.
-    fn update_frame(&mut self, seq_ext: u64, facts: &Facts) {
-        let Some(&view) = self.ring.view(seq_ext) else {
-            return;
-        };
-        if view.is_padding_only() || view.codec.is_audio() {
-            return;
-        }
-        if facts.is_frame_start.is_none() {
-            self.correct_next(seq_ext, view.ts_rtp, view.is_marker);
-        }
-        if facts.is_key {
-            self.mark_key(seq_ext);
-        } else if view.is_frame_start || !view.is_marker {
-            // A late start may complete a key frame whose later parts are here already.
-            let later = (seq_ext + 1..seq_ext + MAX_WALK)
-                .map_while(|seq| {
-                    self.ring
-                        .view(seq)
-                        .filter(|later| later.ts_rtp == view.ts_rtp)
-                })
-                .find(|later| later.is_key)
-                .map(|later| later.seq_ext);
-            if let Some(later) = later {
-                self.mark_key(later);
-            }
-        }
-    }
-
-    /// The packet after a late one may turn out to start a frame, or not to.
-    fn correct_next(&mut self, seq_ext: u64, ts: u32, is_marker: bool) {
-        if let Some(next) = self.ring.view_mut(seq_ext + 1) {
-            next.is_frame_start = !next.is_padding_only() && (is_marker || next.ts_rtp != ts);
-            if next.is_frame_start && next.is_key {
-                self.mark_key(seq_ext + 1);
-            }
-        }
-    }
-
-    /// Marks the access unit of `seq_ext` as the newest key frame, if its first packet is here.
-    fn mark_key(&mut self, seq_ext: u64) {
-        let Some(ts) = self.ring.view(seq_ext).map(|view| view.ts_rtp) else {
-            return;
-        };
-        if self
-            .key
-            .is_some_and(|key| key.ts_rtp == ts || key.seq_ext > seq_ext)
-        {
-            return;
-        }
-        let start = (0..MAX_WALK)
-            .map_while(|back| self.ring.view(seq_ext.wrapping_sub(back)))
-            .take_while(|view| view.ts_rtp == ts)
-            .find(|view| view.is_frame_start)
-            .copied();
-        let Some(start) = start else { return };
-        self.key = Some(KeyMark {
-            seq_ext: start.seq_ext,
-            ts_rtp: ts,
-            arrived_us: start.arrived_us,
-            pid: start.pid,
-            tl0: start.tl0,
-        });
-        self.key_bytes = u32::from(start.len);
-        self.counts.keyframes = self.counts.keyframes.wrapping_add(1);
-        self.budget.on_keyframe();
     }
 
     fn hz(&self) -> u32 {

@@ -4,30 +4,25 @@
 //! A flow waits for a key frame, replays from it (paced) until it has caught up, and is then live.
 //! A switch to another encoding is the same again, after the frame in hand is finished.
 
-use crate::api::{Codec, Layers, Micros};
+mod seek;
+mod temporal;
 
-use super::clock::{StreamClock, Timeline, ticks};
+use crate::api::{Layers, Micros};
+
+use super::clock::Timeline;
 use super::encoding::Encoding;
 use super::keyframes::KeyMark;
-use super::rewrite::{Epoch, EpochStart, Timestamps};
-use super::ring::{MAX_AGE_US, View};
+use super::rewrite::Epoch;
+use super::ring::View;
 
 /// A switch away from a running layer replays less than a join does: the viewer already has a
 /// picture, and every replayed frame costs the link that the switch may be meant to relieve.
 const SWITCH_AGE_US: Micros = 1_000_000;
-/// Time that a begun frame of the old layer gets to finish.
-const FRAME_GRACE_US: Micros = 15_000;
-/// Time that late packets of the old layer still fill their gaps.
-const TAIL_US: Micros = 1_000_000;
 /// Replay speed: this many times the encoding's bitrate, but at least [`MIN_REPLAY_BPS`].
 const REPLAY_FACTOR: u64 = 4;
 const MIN_REPLAY_BPS: u64 = 2_000_000;
 /// What may leave at once when a replay starts or resumes.
 const REPLAY_BURST_BYTES: i64 = 10_000;
-/// Timestamps may run this far ahead of the time that passed before they count as broken.
-const MAX_AHEAD_S: u32 = 5;
-/// Packets of a key frame looked through for its SPS.
-const MAX_SPS_WALK: u64 = 32;
 
 /// One packet to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +48,8 @@ pub enum Content {
     Stored(u64),
     /// The encoding's cached parameter sets.
     Params,
+    /// Nothing: fills a number that was kept for a packet which is not to be seen.
+    Empty,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,154 +290,6 @@ impl Flow {
         }
     }
 
-    fn seek(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        timeline: &mut Timeline,
-        pulled: &mut Pulled,
-        emit: &mut impl FnMut(&Encoding, Outgoing),
-    ) {
-        let encoding = &encodings[usize::from(self.target)];
-        let max_age_us = if self.phase == Phase::Waiting {
-            MAX_AGE_US
-        } else {
-            SWITCH_AGE_US
-        };
-        let start = match self.is_audio {
-            true => audio_start(encoding),
-            false => encoding
-                .key
-                .filter(|key| is_young(now, key, max_age_us) && is_held(encoding, key)),
-        };
-        let Some((start, codec)) = start.zip(encoding.codec) else {
-            self.drain_until_us = None;
-            pulled.needs_key = Some(self.target).filter(|_| !self.is_audio);
-            return;
-        };
-        let needs_params = codec == Codec::H264 && !has_sps(encoding, &start);
-        if needs_params && !encoding.params.is_complete() {
-            pulled.needs_key = Some(self.target);
-            return;
-        }
-        // Edge case 7: a frame that was begun is finished first, if it finishes soon.
-        if self.phase != Phase::Waiting && self.open_ts.is_some() {
-            let until = *self.drain_until_us.get_or_insert(now + FRAME_GRACE_US);
-            if now < until {
-                return;
-            }
-        }
-        self.begin(now, encodings, timeline, &start, codec);
-        pulled.is_replay_started = !self.is_audio;
-        if needs_params {
-            self.emit_params(encoding, &start, emit);
-        }
-    }
-
-    fn begin(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        timeline: &mut Timeline,
-        start: &KeyMark,
-        codec: Codec,
-    ) {
-        let encoding = &encodings[usize::from(self.target)];
-        let timestamps = self.start_timestamps(now, encodings, timeline, start, codec);
-        // Edge case 1: a frame that was cut short leaves a hole, so that it cannot look complete.
-        let hole = u64::from(self.open_ts.is_some());
-        let out_seq_ext = match &self.epoch {
-            Some(epoch) => epoch.next_out_seq_ext() + hole,
-            None => self.from.out_seq_ext,
-        };
-        let id = self.epoch.map_or(0, |epoch| epoch.id.wrapping_add(1));
-        let next = Epoch::new(
-            id,
-            EpochStart {
-                encoding: self.target,
-                generation: encoding.generation,
-                codec,
-                seq_ext: start.seq_ext,
-                out_seq_ext,
-                timestamps,
-                pid: (start.pid, self.last_pid.wrapping_add(1) & 0x7fff),
-                tl0: (start.tl0, self.last_tl0.wrapping_add(1)),
-            },
-        );
-        self.tail = self.epoch.replace(next).map(|epoch| (epoch, now + TAIL_US));
-        self.phase = Phase::Replaying;
-        self.temporal = self.layers.temporal;
-        self.drain_until_us = None;
-        self.open_ts = None;
-        self.left_out_ts = None;
-        self.exempt_ts = None;
-        self.replayed_us = now;
-        self.replay_bytes = REPLAY_BURST_BYTES;
-    }
-
-    fn start_timestamps(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        timeline: &mut Timeline,
-        start: &KeyMark,
-        codec: Codec,
-    ) -> Timestamps {
-        const MAX_ENCODINGS: usize = 3;
-        let mut clocks: [&StreamClock; MAX_ENCODINGS] = [&encodings[0].clock; MAX_ENCODINGS];
-        for (clock, encoding) in clocks.iter_mut().zip(encodings) {
-            *clock = &encoding.clock;
-        }
-        let clocks = &clocks[..encodings.len().min(MAX_ENCODINGS)];
-        let index = usize::from(self.target);
-        let relation = timeline.relate(clocks, index, start.ts_rtp, start.arrived_us);
-        let hz = codec.clock_hz();
-        if self.epoch.is_none() {
-            let first_ts = match self.from.used_us {
-                Some(used_us) => ticks(now.saturating_sub(used_us) as i64, hz) as u32 + 1,
-                None => 0,
-            };
-            self.base_ts = self
-                .from
-                .out_ts
-                .wrapping_add(first_ts)
-                .wrapping_sub(start.ts_rtp);
-            self.base_ts = self.base_ts.wrapping_sub(relation);
-            return Timestamps::plain(relation.wrapping_add(self.base_ts));
-        }
-        let offset = relation.wrapping_add(self.base_ts);
-        let elapsed = ticks(now.saturating_sub(self.last_out_us) as i64, hz) as u32;
-        let expected = self.last_out_ts.wrapping_add(elapsed);
-        let ahead = start.ts_rtp.wrapping_add(offset).wrapping_sub(expected) as i32;
-        if ahead > (hz * MAX_AHEAD_S) as i32 {
-            return Timestamps::plain(expected.wrapping_sub(start.ts_rtp));
-        }
-        Timestamps::after(offset, start.ts_rtp, self.last_out_ts, hz)
-    }
-
-    fn emit_params(
-        &mut self,
-        encoding: &Encoding,
-        start: &KeyMark,
-        emit: &mut impl FnMut(&Encoding, Outgoing),
-    ) {
-        let Some(epoch) = &mut self.epoch else { return };
-        let out_seq_ext = epoch.reserve(1);
-        let out_ts = epoch.timestamps.map(start.ts_rtp);
-        let epoch_id = epoch.id;
-        emit(
-            encoding,
-            Outgoing {
-                content: Content::Params,
-                epoch_id,
-                out_seq_ext,
-                out_ts,
-                pid: None,
-                tl0: None,
-            },
-        );
-    }
-
     /// Newly arrived packets of the running epoch. While replaying, only those that the replay has
     /// already passed: it will come to the others by itself.
     fn emit_log(
@@ -569,94 +418,20 @@ impl Flow {
         }
         Some(outgoing)
     }
-
-    /// Whether the temporal filter leaves this packet out; if so, its number is closed up.
-    fn filters(&mut self, view: &View) -> bool {
-        if view.codec != Codec::Vp8 {
-            return false;
-        }
-        self.update_temporal(view);
-        let Some(epoch) = &mut self.epoch else {
-            return false;
-        };
-        let is_same_picture = self.left_out_ts == Some(view.ts_rtp);
-        if !is_same_picture {
-            // Edge cases 6 and 12: after a gap nobody knows what the missing packets belonged to.
-            // Their numbers are kept, so the picture that may own them goes out whole.
-            let has_gap = view.seq_ext > epoch.next_seq_ext() || !view.is_frame_start;
-            let is_filtered = view.temporal > self.temporal && self.exempt_ts != Some(view.ts_rtp);
-            if !is_filtered {
-                self.left_out_ts = None;
-                return false;
-            }
-            if has_gap {
-                self.left_out_ts = None;
-                self.exempt_ts = Some(view.ts_rtp);
-                return false;
-            }
-        }
-        // What is missing between two packets of a left-out picture belongs to it as well.
-        for seq_ext in epoch.next_seq_ext().max(view.seq_ext.saturating_sub(64))..=view.seq_ext {
-            epoch.leave_out(seq_ext);
-        }
-        if view.has_pid {
-            epoch.leave_out_picture(view.pid);
-        }
-        self.left_out_ts = Some(view.ts_rtp);
-        true
-    }
-
-    /// Edge case 13: up only at a picture that needs nothing of its own layer; down at any picture.
-    fn update_temporal(&mut self, view: &View) {
-        let wanted = self.layers.temporal;
-        if !view.is_frame_start || wanted == self.temporal {
-            return;
-        }
-        if wanted < self.temporal || view.is_key {
-            self.temporal = wanted;
-        } else if view.is_sync && view.temporal > self.temporal && view.temporal <= wanted {
-            self.temporal = view.temporal;
-        }
-    }
 }
 
 fn is_young(now: Micros, key: &KeyMark, max_age_us: Micros) -> bool {
     now.saturating_sub(key.arrived_us) <= max_age_us
 }
 
-fn is_held(encoding: &Encoding, key: &KeyMark) -> bool {
-    encoding.ring.view(key.seq_ext).is_some()
-}
-
-/// Audio starts with the newest packet (edge case 4: never with one that was overtaken).
-fn audio_start(encoding: &Encoding) -> Option<KeyMark> {
-    let newest = encoding.ring.next_seq_ext().checked_sub(1)?;
-    if encoding.log.is_empty() {
-        return None;
-    }
-    let view = encoding
-        .ring
-        .view(newest)
-        .filter(|view| !view.is_padding_only())?;
-    Some(KeyMark {
-        seq_ext: newest,
-        ts_rtp: view.ts_rtp,
-        arrived_us: view.arrived_us,
-        pid: 0,
-        tl0: 0,
-    })
-}
-
-fn has_sps(encoding: &Encoding, key: &KeyMark) -> bool {
-    (key.seq_ext..key.seq_ext + MAX_SPS_WALK)
-        .filter_map(|seq_ext| encoding.ring.view(seq_ext))
-        .take_while(|view| view.ts_rtp == key.ts_rtp)
-        .any(|view| view.has_sps)
-}
-
-/// A packet that fills the gap that was kept for it.
+/// A packet that fills the gap that was kept for it; an empty one, if it is padding or part of a
+/// picture that was left out meanwhile.
 fn late(epoch: &Epoch, view: &View) -> Option<Outgoing> {
-    Some(outgoing(epoch, view, epoch.out_seq_ext(view.seq_ext)?))
+    let mut outgoing = outgoing(epoch, view, epoch.out_seq_ext(view.seq_ext)?);
+    if view.is_padding_only() || view.has_pid && epoch.is_picture_left_out(view.pid) {
+        outgoing.content = Content::Empty;
+    }
+    Some(outgoing)
 }
 
 fn outgoing(epoch: &Epoch, view: &View, out_seq_ext: u64) -> Outgoing {

@@ -17,4 +17,5 @@ pub mod ring;
 pub mod sink;
 pub mod source;
 pub mod tap;
+pub mod timestamps;
 pub mod twcc;

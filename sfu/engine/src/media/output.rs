@@ -148,7 +148,7 @@ impl Output {
     pub fn on_sent(&mut self, now: Micros, outgoing: &Outgoing, payload_len: usize) {
         self.counts.packets += 1;
         self.counts.bytes += payload_len as u64;
-        if self.rtx_ssrc == 0 {
+        if self.rtx_ssrc == 0 || outgoing.content == Content::Empty {
             return;
         }
         if self.history.is_empty() {
@@ -156,7 +156,7 @@ impl Output {
         }
         let (kind, seq) = match outgoing.content {
             Content::Stored(seq_ext) => (KIND_MEDIA, seq_ext as u16),
-            Content::Params => (KIND_PARAMS, 0),
+            Content::Params | Content::Empty => (KIND_PARAMS, 0),
         };
         let has_pid = if outgoing.pid.is_some() { HAS_PID } else { 0 };
         let has_tl0 = if outgoing.tl0.is_some() { HAS_TL0 } else { 0 };

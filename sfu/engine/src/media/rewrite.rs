@@ -4,75 +4,20 @@
 //! minus an offset; what is left out on purpose is remembered as a bit, so that a packet that
 //! arrives late still gets the number that was kept for it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::api::Codec;
+
+use super::ring::View;
+use super::timestamps::Timestamps;
 
 /// How far back the bits of left-out packets reach; also the reach of late packets.
 const SEQ_WINDOW: u64 = 512;
+/// Missing packets that may be taken for part of a left-out picture.
+const MAX_LEFT_OUT: u64 = 64;
 const PICTURE_WINDOW: u16 = 128;
 const PICTURE_MASK: u16 = 0x7fff;
-
-/// Timestamp rule of an epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timestamps {
-    offset: u32,
-    squeeze_from: u32,
-    squeeze_len: u32,
-    squeeze_out: u32,
-    squeeze_out_len: u32,
-}
-
-impl Timestamps {
-    /// `out = ts + offset` from the start.
-    pub fn plain(offset: u32) -> Timestamps {
-        Timestamps {
-            offset,
-            ..Timestamps::default()
-        }
-    }
-
-    /// A start at `ts_start` that must come out after `last_out`.
-    ///
-    /// Where the plain rule would go backwards (a group of pictures replayed after newer pictures
-    /// of another layer), the first stretch is compressed linearly until it has caught up, so that
-    /// every frame keeps a timestamp of its own and none goes back.
-    pub fn after(offset: u32, ts_start: u32, last_out: u32, clock_hz: u32) -> Timestamps {
-        let plain_out = ts_start.wrapping_add(offset);
-        let behind = last_out.wrapping_sub(plain_out) as i32;
-        if behind < 0 {
-            return Timestamps::plain(offset);
-        }
-        // At most 10 s of overlap can be told from a broken clock; then the stream starts anew.
-        let step = clock_hz / 1000;
-        let behind = behind as u32;
-        if behind > clock_hz * 10 {
-            return Timestamps::plain(last_out.wrapping_add(step).wrapping_sub(ts_start));
-        }
-        let squeeze_len = behind / 3 * 4 + clock_hz / 4;
-        Timestamps {
-            offset,
-            squeeze_from: ts_start,
-            squeeze_len,
-            squeeze_out: last_out.wrapping_add(step),
-            squeeze_out_len: squeeze_len - behind - step,
-        }
-    }
-
-    /// The timestamp that leaves for `ts`.
-    pub fn map(&self, ts: u32) -> u32 {
-        let since = ts.wrapping_sub(self.squeeze_from);
-        if since < self.squeeze_len {
-            let part =
-                u64::from(since) * u64::from(self.squeeze_out_len) / u64::from(self.squeeze_len);
-            return self.squeeze_out.wrapping_add(part as u32);
-        }
-        ts.wrapping_add(self.offset)
-    }
-
-    /// The rule once any compression is over; sender reports use it.
-    pub fn offset(&self) -> u32 {
-        self.offset
-    }
-}
 
 /// Picture numbers of a VP8 epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,6 +58,12 @@ impl Pictures {
             self.dropped[word] |= bit;
             self.offset = self.offset.wrapping_add(1);
         }
+    }
+
+    fn is_left_out(&self, pid: u16) -> bool {
+        let (word, bit) = Self::bit(pid);
+        let behind = self.last.wrapping_sub(pid) & PICTURE_MASK;
+        self.is_started && behind < PICTURE_WINDOW && self.dropped[word] & bit != 0
     }
 
     fn map(&self, pid: u16) -> u16 {
@@ -233,6 +184,13 @@ impl Epoch {
         self.offset = self.offset.wrapping_add(1);
     }
 
+    /// Leaves out what is missing before `seq_ext`.
+    pub fn leave_out_missing(&mut self, seq_ext: u64) {
+        for missing in self.next.max(seq_ext.saturating_sub(MAX_LEFT_OUT))..seq_ext {
+            self.leave_out(missing);
+        }
+    }
+
     /// The number for `seq_ext`; `None` if it was left out, is older than the bits reach, or does
     /// not belong to the epoch.
     pub fn out_seq_ext(&self, seq_ext: u64) -> Option<u64> {
@@ -261,6 +219,22 @@ impl Epoch {
         self.pictures.drop_picture(pid);
     }
 
+    /// Picture `pid` was left out.
+    pub fn is_picture_left_out(&self, pid: u16) -> bool {
+        self.pictures.is_left_out(pid)
+    }
+
+    /// `view` belongs to the picture right after the newest one.
+    pub fn is_next_picture(&self, view: &View) -> bool {
+        let next = self.pictures.last.wrapping_add(1) & PICTURE_MASK;
+        view.has_pid && self.pictures.is_started && view.pid == next
+    }
+
+    /// `view` belongs to the picture right after a left-out one.
+    pub fn follows_left_out(&self, view: &View) -> bool {
+        self.is_next_picture(view) && self.pictures.is_left_out(self.pictures.last)
+    }
+
     /// The picture id that leaves for `pid`.
     pub fn out_pid(&self, pid: u16) -> u16 {
         self.pictures.map(pid)
@@ -277,131 +251,5 @@ impl Epoch {
 
     fn bit(seq_ext: u64) -> u64 {
         1 << (seq_ext % 64)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn epoch(seq_ext: u64, out_seq_ext: u64) -> Epoch {
-        Epoch::new(
-            0,
-            EpochStart {
-                encoding: 0,
-                generation: 0,
-                codec: Codec::Vp8,
-                seq_ext,
-                out_seq_ext,
-                timestamps: Timestamps::plain(0),
-                pid: (100, 7),
-                tl0: (250, 3),
-            },
-        )
-    }
-
-    #[test]
-    fn edge_01_upstream_gaps_stay_gaps_and_no_number_is_used_twice() {
-        let mut epoch = epoch(1000, 50);
-        epoch.advance(1000);
-        epoch.advance(1003);
-        assert_eq!(epoch.out_seq_ext(1004), Some(54));
-        assert_eq!(epoch.out_seq_ext(1001), Some(51));
-        assert_eq!(epoch.out_seq_ext(1002), Some(52));
-        assert_eq!(epoch.out_seq_ext(999), None);
-    }
-
-    #[test]
-    fn edge_06_late_packet_keeps_its_number_whatever_was_left_out_since() {
-        let mut epoch = epoch(1000, 50);
-        epoch.advance(1000);
-        epoch.advance(1002); // 1001 is missing, 51 is kept for it
-        epoch.leave_out(1003);
-        epoch.leave_out(1004);
-        epoch.advance(1005);
-        assert_eq!(epoch.out_seq_ext(1005), Some(53));
-        assert_eq!(epoch.out_seq_ext(1001), Some(51));
-        assert_eq!(epoch.out_seq_ext(1002), Some(52));
-        assert_eq!(
-            epoch.out_seq_ext(1003),
-            None,
-            "a late copy of what was left out stays out"
-        );
-        assert_eq!(epoch.out_seq_ext(1006), Some(54));
-    }
-
-    #[test]
-    fn edge_06_bits_do_not_leak_into_the_next_round_of_the_window() {
-        let mut epoch = epoch(0, 0);
-        epoch.leave_out(0);
-        for seq in 1..2 * SEQ_WINDOW {
-            epoch.advance(seq);
-        }
-        assert_eq!(epoch.out_seq_ext(SEQ_WINDOW), Some(SEQ_WINDOW - 1));
-        assert_eq!(
-            epoch.out_seq_ext(2 * SEQ_WINDOW - 2),
-            Some(2 * SEQ_WINDOW - 3)
-        );
-        epoch.advance(10 * SEQ_WINDOW);
-        assert_eq!(
-            epoch.out_seq_ext(10 * SEQ_WINDOW),
-            Some(10 * SEQ_WINDOW - 1)
-        );
-    }
-
-    #[test]
-    fn reserve_makes_room_for_a_packet_of_our_own() {
-        let mut epoch = epoch(1000, 50);
-        assert_eq!(epoch.reserve(1), 50);
-        assert_eq!(epoch.out_seq_ext(1000), Some(51));
-    }
-
-    #[test]
-    fn edge_10_picture_ids_are_continuous_over_left_out_pictures_and_roll_over() {
-        let mut epoch = epoch(0, 0);
-        epoch.advance_picture(100);
-        assert_eq!(epoch.out_pid(100), 7);
-        epoch.leave_out_picture(101);
-        epoch.advance_picture(102);
-        assert_eq!(epoch.out_pid(102), 8);
-        assert_eq!(epoch.out_pid(100), 7, "late packet of an older picture");
-        let mut pid = 102;
-        for step in 0..40_000u32 {
-            pid = (pid + 1) & PICTURE_MASK;
-            epoch.advance_picture(pid);
-            assert_eq!(
-                u32::from(epoch.out_pid(pid)),
-                (9 + step) & u32::from(PICTURE_MASK)
-            );
-        }
-    }
-
-    #[test]
-    fn edge_11_tl0picidx_is_shifted_for_every_layer_alike() {
-        let epoch = epoch(0, 0);
-        assert_eq!(epoch.out_tl0(250), 3);
-        assert_eq!(epoch.out_tl0(2), 11);
-    }
-
-    #[test]
-    fn edge_02_timestamps_never_go_back_nor_repeat_when_a_replay_starts_behind() {
-        let last_out: u32 = 0xffff_ff00;
-        let offset = 1234u32;
-        let ts_start = last_out.wrapping_sub(offset).wrapping_sub(90_000); // one second behind
-        let rule = Timestamps::after(offset, ts_start, last_out, 90_000);
-        let mut previous = last_out;
-        for frame in 0..120u32 {
-            let out = rule.map(ts_start.wrapping_add(frame * 3000));
-            assert!((out.wrapping_sub(previous) as i32) > 0, "frame {frame}");
-            previous = out;
-        }
-        let late = ts_start.wrapping_add(119 * 3000);
-        assert_eq!(rule.map(late), late.wrapping_add(offset), "caught up");
-    }
-
-    #[test]
-    fn edge_02_a_clock_that_jumped_far_back_starts_anew_after_the_last_frame() {
-        let rule = Timestamps::after(0, 0, 90_000 * 1000, 90_000);
-        assert_eq!(rule.map(0), 90_000 * 1000 + 90);
     }
 }

@@ -1,6 +1,7 @@
 //! A seeded network between the core and scripted peers that speak real STUN, SRTP and RTCP.
 #![allow(dead_code)] // every test file uses another part of it
 
+pub mod conformance;
 pub mod media;
 pub mod peer;
 
@@ -351,6 +352,32 @@ impl World {
             if let Some(peer) = found {
                 let link = self.peers[peer].downlink;
                 self.fly(link, To::Peer(peer), path.remote, data);
+            }
+        }
+    }
+
+    /// Lets tracks send for `us`; `each_ms` runs once per millisecond.
+    pub fn play(
+        &mut self,
+        videos: &mut [VideoTrack],
+        audios: &mut [AudioTrack],
+        us: Micros,
+        mut each_ms: impl FnMut(&mut World),
+    ) {
+        let until = self.now + us;
+        while self.now < until {
+            videos.iter_mut().for_each(|track| track.step(self));
+            audios.iter_mut().for_each(|track| track.step(self));
+            each_ms(self);
+            self.run_for(1_000);
+        }
+    }
+
+    /// Every 20 ms of `play`: a peer asks again for what is missing of a stream.
+    pub fn nack_now_and_then(&mut self, peer: usize, ssrc: u32) {
+        if self.now % 20_000 < 1_000 {
+            if let Some(nack) = self.peers[peer].nack(ssrc) {
+                self.send(peer, nack);
             }
         }
     }

@@ -8,7 +8,7 @@ use aislecast_engine::api::{Micros, SrtpProfile, TransportId};
 use aislecast_engine::wire::demux::{PacketKind, classify};
 use aislecast_engine::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpView, RtpWriter};
-use aislecast_engine::wire::srtp::{SrtpReceiver, SrtpSender, key_salt_len};
+use aislecast_engine::wire::srtp::{SrtpError, SrtpReceiver, SrtpSender, key_salt_len};
 use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 
@@ -205,9 +205,13 @@ impl Peer {
     }
 
     fn handle_rtp(&mut self, now: Micros, data: &mut [u8]) -> Vec<Vec<u8>> {
-        let Ok(unprotected) = self.receiver.unprotect_rtp(data) else {
-            self.undecryptable += 1;
-            return Vec::new();
+        let unprotected = match self.receiver.unprotect_rtp(data) {
+            Ok(unprotected) => unprotected,
+            Err(error) => {
+                // The link doubles some datagrams.
+                self.undecryptable += usize::from(error != SrtpError::Replay);
+                return Vec::new();
+            }
         };
         let data = &data[..unprotected.len];
         let view = RtpView::parse(data, &EXTENSIONS).expect("the server sends RTP");
@@ -270,9 +274,12 @@ impl Peer {
     }
 
     fn handle_rtcp(&mut self, now: Micros, data: &mut [u8]) -> Vec<Vec<u8>> {
-        let Ok(len) = self.receiver.unprotect_rtcp(data) else {
-            self.undecryptable += 1;
-            return Vec::new();
+        let len = match self.receiver.unprotect_rtcp(data) {
+            Ok(len) => len,
+            Err(error) => {
+                self.undecryptable += usize::from(error != SrtpError::Replay);
+                return Vec::new();
+            }
         };
         let mut answers = Vec::new();
         for packet in packets(&data[..len]) {

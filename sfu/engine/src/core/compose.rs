@@ -1,0 +1,169 @@
+//! Writing packets for subscribers: own header, own numbers, the ring's payload.
+
+use crate::api::{Codec, Micros};
+use crate::media::encoding::Encoding;
+use crate::media::flow::{Content, Outgoing};
+use crate::media::output::Output;
+use crate::media::ring::Stored;
+use crate::wire::red::Red;
+use crate::wire::rtp::{
+    OutExtensions, RtpHeader, RtpWriter, abs_send_time, append_padding, write_osn,
+};
+use crate::wire::vp8::Vp8Descriptor;
+
+/// NAL header of an aggregate of parameter sets: highest importance, type 24 (RFC 6184 §5.7.1).
+const STAP_A: u8 = 0x60 | 24;
+/// Padding of a packet that carries nothing.
+const EMPTY_PADDING: u8 = 4;
+
+/// Header values that change from packet to packet.
+pub struct Values {
+    /// When it leaves.
+    pub now: Micros,
+    /// Transport-wide number.
+    pub twcc: u16,
+}
+
+/// Writes a packet as the subscriber gets it; returns its length and that of the payload.
+pub fn write_media(
+    room: &mut [u8],
+    writer: &RtpWriter,
+    output: &Output,
+    encoding: &Encoding,
+    outgoing: &Outgoing,
+    values: &Values,
+) -> Option<(usize, usize)> {
+    let stored = stored(encoding, outgoing)?;
+    let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
+    let (pt, is_stripped) = output.payload_type(codec)?;
+    let header = RtpHeader {
+        is_marker: stored.is_some_and(|stored| stored.view.is_marker),
+        pt,
+        seq: outgoing.out_seq_ext as u16,
+        ts_rtp: outgoing.out_ts,
+        ssrc: output.ssrc,
+    };
+    let extensions = extensions(output, stored.as_ref(), values);
+    let at = writer.write_header(room, &header, &extensions)?;
+    let payload_len = match outgoing.content {
+        Content::Empty => 0,
+        _ => write_payload(
+            &mut room[at..],
+            encoding,
+            stored.as_ref(),
+            outgoing,
+            is_stripped,
+        )?,
+    };
+    let len = match payload_len {
+        0 => append_padding(room, at, EMPTY_PADDING)?,
+        _ => at + payload_len,
+    };
+    Some((len, payload_len))
+}
+
+/// Writes a packet as retransmission: the original number leads the payload.
+pub fn write_rtx(
+    room: &mut [u8],
+    writer: &RtpWriter,
+    output: &mut Output,
+    encoding: &Encoding,
+    outgoing: &Outgoing,
+    values: &Values,
+) -> Option<usize> {
+    let stored = stored(encoding, outgoing)?;
+    let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
+    let (_, is_stripped) = output.payload_type(codec)?;
+    let carried = if is_stripped { Codec::Opus } else { codec };
+    let header = RtpHeader {
+        is_marker: stored.is_some_and(|stored| stored.view.is_marker),
+        pt: output.rtx_payload_type(carried)?,
+        seq: output.rtx_seq,
+        ts_rtp: outgoing.out_ts,
+        ssrc: output.rtx_ssrc,
+    };
+    let at = writer.write_header(room, &header, &extensions(output, stored.as_ref(), values))?;
+    let at = at + write_osn(&mut room[at..], outgoing.out_seq_ext as u16)?;
+    let payload_len = write_payload(
+        &mut room[at..],
+        encoding,
+        stored.as_ref(),
+        outgoing,
+        is_stripped,
+    )?;
+    output.rtx_seq = output.rtx_seq.wrapping_add(1);
+    Some(at + payload_len)
+}
+
+/// The stored packet, `Some(None)` for parameter sets; `None` if it is gone.
+fn stored<'a>(encoding: &'a Encoding, outgoing: &Outgoing) -> Option<Option<Stored<'a>>> {
+    match outgoing.content {
+        Content::Stored(seq_ext) => encoding.ring.get(seq_ext).map(Some),
+        Content::Params | Content::Empty => Some(None),
+    }
+}
+
+fn extensions<'a>(
+    output: &'a Output,
+    stored: Option<&Stored<'a>>,
+    values: &Values,
+) -> OutExtensions<'a> {
+    let mut extensions = OutExtensions {
+        mid: output.needs_mid().then_some(output.mid.as_bytes()),
+        twcc: Some(values.twcc),
+        abs_send_time: Some(abs_send_time(values.now)),
+        ..OutExtensions::default()
+    };
+    if let Some(stored) = stored {
+        let view = stored.view;
+        extensions.audio_level = view
+            .has_level
+            .then_some((view.level & 0x80 != 0, view.level & 0x7f));
+        extensions.video_orientation = view.has_orientation.then_some(view.orientation);
+        extensions.abs_capture_time = (!stored.capture.is_empty()).then_some(stored.capture);
+        extensions.dependency = (!stored.dependency.is_empty()).then_some(stored.dependency);
+    }
+    extensions
+}
+
+fn write_payload(
+    room: &mut [u8],
+    encoding: &Encoding,
+    stored: Option<&Stored<'_>>,
+    outgoing: &Outgoing,
+    is_stripped: bool,
+) -> Option<usize> {
+    let Some(stored) = stored else {
+        return write_params(room, encoding);
+    };
+    if is_stripped {
+        return copy(room, Red::parse(stored.payload)?.primary().data);
+    }
+    if outgoing.pid.is_none() && outgoing.tl0.is_none() {
+        return copy(room, stored.payload);
+    }
+    let descriptor = Vp8Descriptor::parse(stored.payload)?;
+    let at = descriptor.write(room, outgoing.pid, outgoing.tl0)?;
+    Some(
+        at + copy(
+            &mut room[at..],
+            &stored.payload[usize::from(descriptor.header_len)..],
+        )?,
+    )
+}
+
+/// Both parameter sets in one aggregation packet.
+fn write_params(room: &mut [u8], encoding: &Encoding) -> Option<usize> {
+    let mut at = copy(room, &[STAP_A])?;
+    for nal in [encoding.params.sps(), encoding.params.pps()] {
+        at += copy(&mut room[at..], &(nal.len() as u16).to_be_bytes())?;
+        at += copy(&mut room[at..], nal)?;
+    }
+    Some(at)
+}
+
+#[inline]
+fn copy(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
+    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(bytes.len())
+}
