@@ -123,6 +123,8 @@ def _load(path: Path, entry: TrackEntry, zero_us: int) -> Track | None:
     track.pts_us = np.maximum(track.pts_us, 0)
     if codec is Codec.H264:
         track.dts_us = monotonic_dts(track.pts_us)
+        # Where times repeat (pictures from before the start), nothing may be shown undecoded.
+        track.pts_us = np.maximum(track.pts_us, track.dts_us)
     else:
         steps = np.arange(len(track))
         track.pts_us = np.maximum.accumulate(track.pts_us - steps) + steps

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from livekit import api
 from livekit.protocol import models, rtc
 from web_process import KEY, SECRET, ServerProcess, run_server
@@ -322,3 +324,25 @@ async def test_it_starts_fast(tmp_path: Path) -> None:
         took_s = time.monotonic() - began_s
     # A second on a quiet machine; tests share theirs with others.
     assert took_s < 8
+
+
+async def test_events_are_posted_signed_and_in_order(tmp_path: Path) -> None:
+    receiver = api.WebhookReceiver(api.TokenVerifier(KEY, SECRET))
+    events: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        event = receiver.receive(await request.text(), request.headers["Authorization"])
+        events.append(event.event)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", take)
+    async with TestServer(app) as hook:
+        url = str(hook.make_url("/hook"))
+        async with run_server(tmp_path / "data", "--webhook-url", url) as server:
+            client = api.LiveKitAPI(server.url, KEY, SECRET)
+            await client.room.create_room(api.CreateRoomRequest(name="r"))
+            await client.room.delete_room(api.DeleteRoomRequest(room="r"))
+            await client.aclose()
+            await server.stop()
+    assert events == ["room_started", "room_finished"]

@@ -63,7 +63,7 @@ async def run_server(
     log = data.parent / f"{data.name}.log"
     ports = ["--port", str(port), "--rtc-port", str(rtc_port), "--rtc-tcp-port", str(rtc_tcp_port)]
     base = {k: v for k, v in os.environ.items() if not k.startswith("AISLECAST_")}
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "web", "serve", "--host", "127.0.0.1", "--node-ip", "127.0.0.1"),

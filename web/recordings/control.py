@@ -146,7 +146,7 @@ class RecordingControl:
         if is_over and self._running.get(recording.room) == recording.id:
             del self._running[recording.room]
             self._signaling.set_recording(recording.room, False)
-            log.warning("recording_ended", recording=recording.id, why=recording.reason)
+            log.info("recording_ended", recording=recording.id, why=recording.reason)
 
     async def _stop_quietly(self, room: str) -> None:
         await self.stop_recording(room)
