@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandwidth.demand import (
@@ -138,6 +138,7 @@ def choose_rows(table: list[tuple[list[int], int, int, int, bool]]) -> Wanted:
 
 
 @given(rows)
+@settings(deadline=None)
 def test_choice_covers_and_is_smallest(
     table: list[tuple[list[int], int, int, int, bool]],
 ) -> None:
@@ -155,6 +156,7 @@ def test_choice_covers_and_is_smallest(
 
 
 @given(rows)
+@settings(deadline=None)
 def test_rows_do_not_touch_each_other(
     table: list[tuple[list[int], int, int, int, bool]],
 ) -> None:
@@ -163,6 +165,7 @@ def test_rows_do_not_touch_each_other(
 
 
 @given(ladders, sides, sides)
+@settings(deadline=None)
 def test_showing_more_never_wants_less(ladder: list[int], shown: int, more: int) -> None:
     small, big = sorted((shown, more))
     table = [(ladder, side, side, 0, False) for side in (small, big)]
@@ -208,6 +211,7 @@ def test_layers_are_enabled_at_once_and_disabled_late() -> None:
         max_size=30,
     )
 )
+@settings(deadline=None)
 def test_delay_holds_over_any_history(history: list[tuple[float, list[bool]]]) -> None:
     now_s = 0.0
     enabled = np.ones((1, MAX_LAYERS), np.bool_)
