@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LinkEvents", "MediaLink"]
 
+# Reliable packets for a client whose channel is still opening: a few hundred ms of chat and RPC.
+_MAX_EARLY_PACKETS = 256
+_MAX_EARLY_BYTES = 256 * 1024
+
 
 class LinkEvents:
     """What a link tells its owner. Set once, before anything is negotiated."""
@@ -82,6 +86,8 @@ class MediaLink:
         self.is_single = is_single
         self.is_closed = False
         self.last_offer_sdp = ""
+        self._early: list[bytes] | None = []
+        self._early_bytes = 0
         self._clock = clock
         publisher = media.create_transport()
         self.transports: list[Transport] = [publisher]
@@ -100,6 +106,7 @@ class MediaLink:
             self.subscriber = self._make_subscriber(media, events, timeouts, counters)
         self.primary = self.transports[-1]
         self.primary.on_state = events.on_state
+        self.primary.data.on_open = self._handle_open
 
     def _make_subscriber(
         self, media: MediaServer, events: LinkEvents, timeouts: Timeouts, counters: Counter[str]
@@ -150,8 +157,30 @@ class MediaLink:
         return [transport.handle for transport in self.transports]
 
     def send_data(self, label: str, data: bytes) -> bool:
-        """Sends on a data channel towards the client; False when it was not taken."""
+        """Sends on a data channel towards the client; False when it was not taken.
+
+        Until the channel first opens reliable packets are kept, within bounds.
+        """
+        if label == RELIABLE and self._early is not None:
+            if RELIABLE not in self.primary.data.labels:
+                return self._keep(data)
+            self._handle_open(RELIABLE)
         return self.primary.data.send(label, data)
+
+    def _keep(self, data: bytes) -> bool:
+        assert self._early is not None, "checked by the caller"
+        is_full = len(self._early) >= _MAX_EARLY_PACKETS
+        if is_full or self._early_bytes + len(data) > _MAX_EARLY_BYTES:
+            return False
+        self._early.append(data)
+        self._early_bytes += len(data)
+        return True
+
+    def _handle_open(self, label: str) -> None:
+        if label == RELIABLE and self._early is not None:
+            early, self._early = self._early, None
+            for data in early:
+                self.primary.data.send(RELIABLE, data)
 
     def start(self) -> None:
         """Makes the first offer where the offers are ours (dual mode)."""
@@ -177,7 +206,7 @@ class MediaLink:
             negotiator.session.close()
         for transport in self.transports:
             transport.on_state = None
-            transport.data.on_message = None
+            transport.data.on_message = transport.data.on_open = None
             self._clock.spawn(transport.close())
 
 

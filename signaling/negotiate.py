@@ -166,6 +166,9 @@ class ServerOffers:
         self._on_stuck = on_stuck
         self._offer_id = 0
         self._is_waiting = False
+        self._wants_more = False
+        self._is_repeating = False
+        self._repeat_s = _FIRST_REPEAT_S
         self._restarts_ice = False
         self._is_paused = False
         self._is_closed = False
@@ -178,14 +181,21 @@ class ServerOffers:
 
     def request(self) -> None:
         """Something waits for a negotiation. Cheap, idempotent, coalesced."""
-        if self._is_closed or self._is_paused or self._request_timer is not None:
+        if self._is_waiting:
+            self._wants_more = True
+        elif self._request_timer is None or self._is_repeating:
+            self._schedule(self._timeouts.negotiation_delay_s, is_repeating=False)
+
+    def _schedule(self, delay_s: float, *, is_repeating: bool) -> None:
+        if self._is_closed or self._is_paused:
             return
-        delay_s = self._timeouts.negotiation_delay_s
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+        self._is_repeating = is_repeating
         self._request_timer = self._clock.call_later(delay_s, self._handle_request)
 
     def _handle_request(self) -> None:
         self._request_timer = None
-        # An answer under way looks for pending work itself.
         if not self._is_waiting and self.session.has_pending:
             self._offer()
 
@@ -195,6 +205,7 @@ class ServerOffers:
         sdp = self.session.create_offer(ice_restart=self._restarts_ice)
         self._restarts_ice = False
         self._is_waiting = True
+        self._wants_more = False
         self._offer_id += 1
         self._cancel_stuck()
         self._stuck_timer = self._clock.call_later(self._timeouts.answer_s, self._give_up)
@@ -216,8 +227,14 @@ class ServerOffers:
         self.session.handle_answer(description.sdp)
         self._is_waiting = False
         self._cancel_stuck()
-        if self.session.has_pending:
+        if not self.session.has_pending:
+            self._repeat_s = _FIRST_REPEAT_S
+        elif self._wants_more:
             self.request()
+        else:
+            # It was offered or could not be (no section is free): never at once, which would loop.
+            self._schedule(self._repeat_s, is_repeating=True)
+            self._repeat_s = min(self._repeat_s * 2, _MAX_REPEAT_S)
         return True
 
     def _give_up(self) -> None:

@@ -126,15 +126,30 @@ class Offerer:
         if subscription.codecs and not any(f.codec in subscription.codecs for f in formats):
             state.refuse_subscription(subscription)
             return
-        section = next((s for s in state.sections if s.kind == kind and _is_reusable(s)), None)
+        section = self._find_section(kind, subscription.track_id)
         if section is None:
-            if len(state.sections) >= MAX_SECTIONS:
-                return  # it waits until one is free
-            section = Section(str(len(state.sections)), kind)
-            state.sections.append(section)
+            return  # it waits until one is free
+        section.past_track_ids.add(subscription.track_id)
         section.subscription = subscription
         subscription.mid = section.mid
         state.assign_ssrcs(subscription, has_rtx=kind == "video")
+
+    def _find_section(self, kind: Kind, track_id: str) -> Section | None:
+        """A free section, or a new one.
+
+        Native clients (Rust SDK of 2026) announce a stream once per section: a track that comes
+        back must come in a section that has not carried it before.
+        """
+        state = self._state
+        free = [s for s in state.sections if s.kind == kind and _is_reusable(s)]
+        fresh = next((s for s in free if track_id not in s.past_track_ids), None)
+        if fresh is not None:
+            return fresh
+        if len(state.sections) >= MAX_SECTIONS:
+            return free[0] if free else None
+        section = Section(str(len(state.sections)), kind)
+        state.sections.append(section)
+        return section
 
     def _describe(self, section: Section) -> MediaDescription:
         if section.kind == "application":

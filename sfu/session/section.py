@@ -42,6 +42,7 @@ class Section:
         is_draining: a subscription was taken out and the peer has not been told yet. Such a section
             must be seen inactive once before it is used again, or no new track appears at the peer.
         is_dead: rejected; it stays with port 0.
+        past_track_ids: every track that an offerer has sent in it.
     """
 
     mid: str
@@ -56,6 +57,7 @@ class Section:
     subscription: Subscription | None = None
     is_draining: bool = False
     is_dead: bool = False
+    past_track_ids: set[str] = field(default_factory=set)
 
     @property
     def is_held(self) -> bool:

@@ -70,6 +70,8 @@ class BenchData:
         self.opened: list[str] = []
         self.sent: list[tuple[str, models.DataPacket]] = []
         self.takes = True
+        self.labels = frozenset({"_reliable", "_lossy"})
+        self.on_open: Callable[[str], None] | None = None
 
     def start(self, **_arguments: int) -> None:
         pass

@@ -181,3 +181,26 @@ def test_replay_is_bounded_by_count_bytes_and_age() -> None:
     bench.clock.advance(11)
     alice.send_data(Packet(sequence=7, user=user(b"7")))
     assert missed() == [b"7"]
+
+
+def test_reliable_packets_wait_for_a_channel_that_is_still_opening() -> None:
+    bench = Bench()
+    alice, bob = bench.connected("alice"), bench.connected("bob")
+    bob.data.labels = frozenset()
+    alice.send_data(Packet(user=user(b"early")))
+    alice.send_data(Packet(user=user(b"lossy")), "_lossy")
+    assert payloads(bob) == [b"lossy"]
+    bob.data.labels = frozenset({"_reliable"})
+    assert bob.data.on_open is not None
+    bob.data.on_open("_reliable")
+    alice.send_data(Packet(user=user(b"late")))
+    assert payloads(bob) == [b"lossy", b"early", b"late"]
+
+
+def test_what_waits_for_a_channel_is_bounded() -> None:
+    bench = Bench()
+    alice, bob = bench.connected("alice"), bench.connected("bob")
+    bob.data.labels = frozenset()
+    for _ in range(300):
+        alice.send_data(Packet(user=user(b"x" * 100)))
+    assert bench.service.counters["data_not_sent"] == 300 - 256

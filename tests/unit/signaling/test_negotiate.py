@@ -180,6 +180,17 @@ def test_one_offer_at_a_time_and_the_next_after_its_answer() -> None:
     assert [offer.id for offer in side.sent] == [1, 2]
 
 
+def test_what_cannot_be_offered_is_tried_less_and_less() -> None:
+    side = ServerSide()
+    side.session.has_pending = True
+    side.offers.start()
+    for _ in range(600):
+        if side.sent:
+            side.answer(side.sent[-1].id)
+        side.clock.advance(0.1)
+    assert 10 <= len(side.sent) <= 20 and side.stuck == 0
+
+
 @pytest.mark.parametrize("id", [0, 1])
 def test_answers_may_leave_the_id_out(id: int) -> None:
     side = ServerSide()

@@ -268,9 +268,7 @@ def test_json_in_json_out(api: Api) -> None:
     assert json.loads(api.raw("ListRooms", b"", is_json=True))["rooms"][0]["name"] == "room"
 
 
-@pytest.mark.parametrize(
-    ("body", "is_json"), [(b"\xff", False), (b"{", True), (b"\xff", True)]
-)
+@pytest.mark.parametrize(("body", "is_json"), [(b"\xff", False), (b"{", True), (b"\xff", True)])
 def test_malformed_bodies(api: Api, body: bytes, is_json: bool) -> None:
     with pytest.raises(TwirpError) as caught:
         api.raw("CreateRoom", body, is_json=is_json)
