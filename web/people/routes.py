@@ -115,6 +115,11 @@ class PeopleRoutes:
                 "people",
                 answers={204: "It opens nothing any more."},
             ),
+            *self._entering(),
+        ]
+
+    def _entering(self) -> list[Operation]:
+        return [
             Operation(
                 "POST",
                 "/api/join",
