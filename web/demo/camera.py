@@ -33,7 +33,7 @@ class LoopCamera:
         self._loop = loop
         self._path = path
         self._server: asyncio.Server | None = None
-        self._viewers: set[asyncio.Task[None]] = set()
+        self._viewers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def url(self) -> str:
@@ -51,10 +51,10 @@ class LoopCamera:
         if self._server is None:
             return
         self._server.close()
-        for viewer in list(self._viewers):
-            viewer.cancel()
+        for writer in self._viewers.values():
+            writer.transport.abort()
         if self._viewers:
-            await asyncio.wait(self._viewers)
+            await asyncio.wait(list(self._viewers))
         await self._server.wait_closed()
         self._server = None
 
@@ -66,14 +66,14 @@ class LoopCamera:
         if len(self._viewers) >= _MAX_VIEWERS:
             writer.close()
             return
-        self._viewers.add(task)
+        self._viewers[task] = writer
         viewer = _Viewer(self._loop, self._path, writer)
         try:
             await viewer.serve(reader)
         except (ConnectionError, asyncio.IncompleteReadError, ValueError, UnicodeDecodeError):
             pass  # gone, or not RTSP
         finally:
-            self._viewers.discard(task)
+            del self._viewers[task]
             viewer.stop()
             writer.close()
 

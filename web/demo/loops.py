@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -107,12 +108,13 @@ def encode_opus(samples: npt.NDArray[np.float64]) -> Loop:
 def load_loops(path: Path) -> dict[str, Loop] | None:
     """Read kept loops; None when there are none or they are damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # An open file of our own: numpy leaves its own open when the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = sorted({key.partition(".")[0] for key in archive.files})
             return {name: _unpack(archive, name) for name in names}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         logger.warning("demonstration media are made again: %s", error)
         return None
 

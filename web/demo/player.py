@@ -48,6 +48,8 @@ class LoopPlayer:
             if wait_s < -_MAX_LATE_S:  # the process slept
                 return
             await asyncio.sleep(max(wait_s, 0))
+            if not self._watched.is_set():
+                return
             self._push(position, position * clock_hz // rate_hz)
 
     def _catch_up(self, position: int, clock_hz: int) -> None:
