@@ -1,0 +1,53 @@
+"""One server and one browser for the page tests; every test has people and rooms of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+from testkit.chromium_client import run_chromium
+from testkit.people import DESKTOP, PHONE, Host, Person
+from testkit.server import AislecastServer, run_server
+
+OpenPerson = Callable[..., Awaitable[Person]]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AislecastServer]:
+    data: Path = tmp_path_factory.mktemp("pages") / "data"
+    with run_server(data) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with run_chromium() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def person(server: AislecastServer, browser: Browser) -> AsyncIterator[OpenPerson]:
+    """Makes people; at the end all leave, and none may have seen trouble."""
+    opened: list[Person] = []
+
+    async def make(*, phone: bool = False, language: str = "zh-CN", on=server) -> Person:
+        device = PHONE if phone else DESKTOP
+        opened.append(await Person.open(on, browser, device=device, language=language))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        await one.close()
+    server.check_log()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def host(server: AislecastServer, browser: Browser) -> AsyncIterator[Host]:
+    """HQ in a meeting of its own."""
+    desk = await Host.open(server, browser)
+    await desk.start_meeting()
+    yield desk
+    await desk.close()

@@ -1,0 +1,119 @@
+"""For everybody: axe-core, targets, zoom, keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit.people import Host
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+AXE = (Path(__file__).parents[2] / "data/axe-core/axe.min.js").read_text("utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+TOO_SMALL = """
+() => [...document.querySelectorAll("button, a.button, select, input, textarea")]
+  .filter((node) => node.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+  .map((node) => [node.id || node.className, node.closest("label") ?? node])
+  .map(([name, node]) => [name, node.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 1 && (box.width < 43.5 || box.height < 43.5))
+  .map(([name, box]) => `${name} ${Math.round(box.width)}×${Math.round(box.height)}`)
+"""
+
+
+async def violations(page: Any) -> list[str]:
+    """What axe-core finds against WCAG 2.2 AA."""
+    await page.evaluate(AXE)
+    found = await page.evaluate(
+        "(tags) => axe.run(document, { runOnly: { type: 'tag', values: tags } })", RULES
+    )
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:160]} ({len(one['nodes'])})"
+        for one in found["violations"]
+    ]
+
+
+async def no_sideways(page: Any) -> bool:
+    return bool(
+        await page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
+    )
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-US"])
+@pytest.mark.parametrize("phone", [True, False], ids=["phone", "desktop"])
+async def test_home_recordings_and_sign_in(server, browser, person, phone, language) -> None:
+    reader = await person(phone=phone, language=language)
+    await reader.goto("/")
+    assert await violations(reader.page) == []
+    key = (server.data / "host-key").read_text().strip()
+    await reader.call("POST", "/api/session", {"key": key})
+    for path in ("/", "/recordings"):
+        await reader.goto(path)
+        await reader.page.wait_for_selector("#recording-list:not([aria-busy])")
+        if path == "/":
+            await reader.page.click("#add-camera")
+        assert await violations(reader.page) == []
+        assert await reader.page.evaluate(TOO_SMALL) == []
+        assert await no_sideways(reader.page)
+
+
+async def test_invitation_dialog(host) -> None:
+    await host.show_tools()
+    await host.tap("#invite")
+    await host.page.wait_for_selector(".invite-code img")
+    assert await violations(host.page) == []
+    await host.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-US"])
+@pytest.mark.parametrize("role", ["guest", "viewer", "walker"])
+async def test_joining_and_being_there(host, person, role: str, language: str) -> None:
+    guest = await person(phone=True, language=language)
+    await guest.goto(await host.invite(role, "Zhang Min"))
+    assert await violations(guest.page) == []
+    assert await guest.page.evaluate(TOO_SMALL) == []
+    assert await no_sideways(guest.page)
+    main = await guest.page.locator("#enter").bounding_box()
+    assert main is not None
+    assert main["height"] >= 56
+    await guest.tap("#enter")
+    await guest.page.wait_for_selector("#stage:not([hidden])")
+    await guest.page.wait_for_timeout(500)
+    assert await violations(guest.page) == []
+    assert await guest.page.evaluate(TOO_SMALL) == []
+
+
+async def test_the_main_button_is_in_sight_at_double_size(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.page.set_viewport_size({"width": 195, "height": 422})
+    await guest.goto(await host.invite("guest", "张敏 虹桥店"))
+    box = await guest.page.locator("#enter").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 422
+    assert await no_sideways(guest.page)
+
+
+async def test_a_meeting_by_keyboard_only(server, browser) -> None:
+    desk = await Host.open(server, browser)
+    await desk.sign_in()
+    page = desk.page
+    await page.focus("#start-meeting")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#name")
+    await page.focus("#name")
+    await page.keyboard.type("李经理")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#stage:not([hidden])")
+    await page.keyboard.press("?")
+    await page.wait_for_selector("#keys-dialog")
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("p")
+    await page.wait_for_selector("#people:not([hidden])")
+    assert await violations(page) == []
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector("#panel", state="hidden")
+    await desk.close()

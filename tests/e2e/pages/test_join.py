@@ -1,0 +1,109 @@
+"""Coming in by a link: taps, names, refusals, languages."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_guest_needs_two_taps_and_types_nothing(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏 虹桥店"))
+    # Budget J3: three with the system's permission prompt, which fake devices answer themselves.
+    assert guest.taps == 2
+    await host.until_tile("张敏 虹桥店")
+
+
+async def test_nothing_opens_before_a_tap(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "张敏"))
+    await guest.page.wait_for_selector("#enter")
+    assert await guest.page.evaluate("asked.media") == []
+    await guest.tap("#preview-start")
+    await guest.until_seen("#preview")
+    await guest.page.wait_for_selector('#ticks li[data-state="ok"] >> nth=2')
+    assert len(await guest.page.evaluate("asked.media")) == 1
+    await guest.tap("#enter")
+    await guest.until_in()
+    # What the preview opened is what the room sends: the phone is not asked again.
+    assert len(await guest.page.evaluate("asked.media")) == 1
+
+
+async def test_a_name_is_asked_for_once(host, person) -> None:
+    link = await host.invite("guest")
+    guest = await person(phone=True)
+    await guest.goto(link)
+    await guest.tap("#enter")
+    assert await guest.page.is_visible("#name-error")
+    await guest.page.fill("#name", "王芳")
+    await guest.tap("#enter")
+    await guest.until_in()
+    await guest.goto(link)
+    assert await guest.page.inner_text("#who-name") == "王芳"
+    assert await guest.page.is_hidden("#name")
+
+
+async def test_a_viewer_is_never_asked_for_a_camera(host, person) -> None:
+    viewer = await person(phone=True)
+    await viewer.enter(await host.invite("viewer", "赵磊"))
+    await viewer.until_tile("李经理")
+    assert await viewer.page.evaluate("asked.media") == []
+    assert await viewer.page.is_hidden("#talk-tools")
+
+
+async def test_only_listening_opens_nothing(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "陈静"))
+    await guest.tap("#listen")
+    await guest.until_in()
+    await guest.until_tile("李经理")
+    assert await guest.page.evaluate("asked.media") == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        ("NotAllowedError", "还没有允许使用摄像头或麦克风"),
+        ("NotFoundError", "没有找到摄像头或麦克风"),
+        ("NotReadableError", "正被别的软件占用"),
+    ],
+)
+async def test_a_refused_camera_is_explained(host, person, refusal: str, words: str) -> None:
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "李强"))
+    await guest.page.evaluate("(name) => { globalThis.refuse = name; }", refusal)
+    await guest.tap("#enter")
+    await guest.page.wait_for_selector("#trouble:not([hidden])")
+    said = await guest.page.inner_text("#trouble")
+    assert words in said
+    assert "Error" not in said
+    await guest.page.evaluate("globalThis.refuse = ''")
+    await guest.tap("#trouble button")
+    await guest.until_seen("#preview")
+
+
+async def test_a_dead_link_says_what_to_do(person) -> None:
+    guest = await person(phone=True, language="en-US")
+    answer = await guest.page.goto(guest.server.url + "/j/aaaaaaaaaaaaaaaaaaaaaa")
+    assert answer.status == 404
+    assert "does not open any more" in await guest.page.inner_text("h1")
+
+
+async def test_the_language_follows_the_browser_and_the_choice_is_kept(person) -> None:
+    reader = await person(language="en-US")
+    await reader.goto("/")
+    assert await reader.page.get_attribute("html", "lang") == "en"
+    await reader.page.click('a[hreflang="zh-CN"]')
+    await reader.page.wait_for_selector('html[lang="zh-CN"]')
+    await reader.goto("/recordings")
+    assert await reader.page.get_attribute("html", "lang") == "zh-CN"
+
+
+async def test_a_wrong_key_is_told_in_words(person) -> None:
+    stranger = await person()
+    await stranger.goto("/")
+    await stranger.page.fill("#key", "not the key")
+    await stranger.page.click("[type=submit]")
+    await stranger.page.wait_for_selector("#key-error:not([hidden])")
+    assert "钥匙不对" in await stranger.page.inner_text("#key-error")

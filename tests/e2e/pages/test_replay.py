@@ -1,0 +1,53 @@
+"""Recording a meeting and watching it afterwards, with seeking."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+
+
+async def test_recorded_then_replayed(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await host.until_tile("张敏")
+    await host.show_tools()
+    await host.tap("#record")
+    for one in (host, guest):
+        await one.page.wait_for_selector("#rec:not([hidden])")
+    await host.page.wait_for_timeout(13_000)
+    await host.show_tools()
+    await host.tap("#record")
+    await guest.page.wait_for_selector("#rec", state="hidden")
+    await host.show_tools()
+    await host.tap("#leave")
+    await host.page.wait_for_selector("#cover:not([hidden])")
+
+    await host.goto("/recordings")
+    await host.page.wait_for_selector("a.row >> nth=0", timeout=120_000)
+    assert "可看" in await host.page.inner_text("a.row >> nth=0")
+    await host.page.click("a.row >> nth=0")
+    await host.page.wait_for_selector("#big-play:visible")
+    await host.page.click("#big-play")
+    await host.until("() => document.querySelector('#film').currentTime > 1")
+    duration_s, width = await host.page.evaluate(
+        "(({ duration, videoWidth }) => [duration, videoWidth])(document.querySelector('#film'))"
+    )
+    assert duration_s > 10
+    assert width > 0
+
+    await host.page.keyboard.press("ArrowRight")
+    await host.until("() => document.querySelector('#film').currentTime > 10")
+    await host.page.keyboard.press("ArrowLeft")
+    await host.until("() => document.querySelector('#film').currentTime < 8")
+    await host.page.evaluate(
+        "() => { const s = document.querySelector('#seek'); s.value = '600';"
+        "s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }"
+    )
+    await host.until(
+        "() => { const film = document.querySelector('#film');"
+        " return film.currentTime > film.duration * 0.55 && !film.seeking; }"
+    )
+    await host.page.select_option("#speed", "1.5")
+    assert await host.page.evaluate("document.querySelector('#film').playbackRate") == 1.5
+    assert "张敏" in await host.page.inner_text("#replay-people")

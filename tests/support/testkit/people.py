@@ -1,0 +1,192 @@
+"""People at the pages of a running server: HQ at a desk, guests and reps with phones.
+
+Each person is a browser context of its own. Taps are counted, so that tests can hold the budgets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from playwright.async_api import Browser, BrowserContext, Page, Response
+
+from testkit.server import AislecastServer
+
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+WAIT_MS = 20_000
+# Remembers what the page asked of the phone; runs before any script of the page.
+_SPY = """
+globalThis.asked = { media: [], wakeLock: 0 };
+if (navigator.mediaDevices) {
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = (constraints) => {
+    asked.media.push(JSON.parse(JSON.stringify(constraints)));
+    return globalThis.refuse
+      ? Promise.reject(new DOMException("refused", globalThis.refuse))
+      : open(constraints);
+  };
+}
+if (navigator.wakeLock) {
+  const lock = navigator.wakeLock.request.bind(navigator.wakeLock);
+  navigator.wakeLock.request = (kind) => { asked.wakeLock += 1; return lock(kind); };
+}
+"""
+_DECODED = """
+async ([selector, count]) => {
+  const video = document.querySelector(selector);
+  if (!video || video.hidden || !video.videoWidth) return false;
+  for (let i = 0; i < count; i += 1) {
+    const isFrame = await Promise.race([
+      new Promise((done) => video.requestVideoFrameCallback(() => done(true))),
+      new Promise((done) => setTimeout(() => done(false), 3000)),
+    ]);
+    if (!isFrame) return false;
+  }
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 16;
+  const pen = canvas.getContext("2d");
+  pen.drawImage(video, 0, 0, 16, 16);
+  const pixels = pen.getImageData(0, 0, 16, 16).data;
+  let green = 0;
+  for (let i = 0; i < pixels.length; i += 4) {
+    if (pixels[i + 1] > 60 && pixels[i + 1] > pixels[i] + 30) green += 1;
+  }
+  return green > 100;
+}
+"""
+
+
+class Person:
+    """Somebody with a browser."""
+
+    def __init__(self, server: AislecastServer, context: BrowserContext, page: Page) -> None:
+        """See `open`."""
+        self.server = server
+        self.page = page
+        self.taps = 0
+        self.trouble: list[str] = []
+        self._context = context
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: self.trouble.append(f"uncaught: {error}"))
+        page.on("console", self._on_console)
+        page.on("response", self._on_response)
+
+    @classmethod
+    async def open(
+        cls,
+        server: AislecastServer,
+        browser: Browser,
+        *,
+        device: dict[str, Any] = DESKTOP,
+        language: str = "zh-CN",
+    ) -> Person:
+        """Give somebody a fresh browser."""
+        context = await browser.new_context(**device, locale=language)
+        await context.add_init_script(_SPY)
+        return cls(server, context, await context.new_page())
+
+    def _on_console(self, message: Any) -> None:
+        # A refused fetch is also in the console; `_on_response` judges those by their status.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.trouble.append(f"console: {message.text[:300]}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 500:
+            self.trouble.append(f"{response.status} from {response.url.split('?')[0]}")
+
+    async def goto(self, path: str) -> None:
+        """Open a page of the server, or a link."""
+        await self.page.goto(path if "://" in path else self.server.url + path)
+
+    async def tap(self, selector: str) -> None:
+        """Tap or click, counted."""
+        self.taps += 1
+        await self.page.click(selector)
+
+    async def enter(self, link: str) -> None:
+        """Open a link (one tap) and enter by the main button (another)."""
+        self.taps += 1
+        await self.goto(link)
+        await self.tap("#enter")
+        await self.until_in()
+
+    async def until_in(self) -> None:
+        """Wait until the stage is there; fails at once with what the page says instead."""
+        found = await self.until(
+            """() => !document.querySelector("#stage").hidden ? "in" :
+              (document.querySelector("#trouble")?.innerText ?? "")"""
+        )
+        assert found == "in", found
+
+    async def until(self, expression: str, argument: Any = None) -> Any:
+        """Wait until a function of the page returns something true; return that."""
+        found = await self.page.wait_for_function(expression, arg=argument, polling=50)
+        return await found.json_value()
+
+    async def until_seen(self, selector: str, *, num_frames: int = 5) -> None:
+        """Wait until a video shows the fake camera's green picture in decoded frames."""
+        await self.until(_DECODED, [selector, num_frames])
+
+    async def until_tile(self, name: str, *, num_frames: int = 5) -> None:
+        """Wait until somebody's picture is seen on the stage."""
+        await self.until_seen(f'.tile[aria-label^="{name}"] video', num_frames=num_frames)
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Call the JSON API as the page does."""
+        return await self.page.evaluate(
+            """async ([method, path, body]) => {
+              const answer = await fetch(path, {
+                method,
+                headers: { "X-Requested-With": "aislecast", "Content-Type": "application/json" },
+                body: body && JSON.stringify(body),
+              });
+              if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+              return answer.status === 204 ? null : answer.json();
+            }""",
+            [method, path, body],
+        )
+
+    async def show_tools(self) -> None:
+        """Bring the bars back that leave the picture after a while."""
+        await self.page.mouse.move(300, 300)
+        await self.page.mouse.move(320, 320)
+
+    async def close(self) -> None:
+        """Close the browser; fails where the page was in trouble."""
+        await self._context.close()
+        assert not self.trouble, self.trouble
+
+
+class Host(Person):
+    """HQ: signed in with the host key."""
+
+    room = ""
+
+    async def sign_in(self) -> None:
+        """Open the home page with the key, as from the printed address."""
+        key = (self.server.data / "host-key").read_text().strip()
+        await self.goto(f"/#key={key}")
+        await self.page.wait_for_selector("#start-meeting")
+
+    async def start_meeting(self, name: str = "李经理") -> None:
+        """Start a meeting from the home page and enter it."""
+        await self.sign_in()
+        await self.tap("#start-meeting")
+        await self.page.wait_for_selector("#enter")
+        if await self.page.is_visible("#name"):
+            await self.page.fill("#name", name)
+        await self.tap("#enter")
+        await self.until_in()
+        self.room = unquote(self.page.url.rsplit("/", 1)[1])
+
+    async def invite(self, role: str, name: str = "") -> str:
+        """Return a link into the room."""
+        made = await self.call(
+            "POST", "/api/invites", {"room": self.room, "role": role, "name": name}
+        )
+        return str(made["url"])
