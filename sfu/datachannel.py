@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,8 @@ from sfu.sctp import BoundedSctp
 from sfu.stats import Counters
 
 __all__ = ["DataChannels"]
+
+logger = logging.getLogger(__name__)
 
 
 class DataChannels:
@@ -168,18 +171,26 @@ class DataChannels:
 
     def _notify_open(self, label: str) -> None:
         if self.on_open is not None:
-            self.on_open(label)
+            self._call(self.on_open, label)
 
     def _remove(self, channel: RTCDataChannel) -> None:
         if self._channels.get(channel.label) is channel:
             del self._channels[channel.label]
             if self.on_close is not None:
-                self.on_close(channel.label)
+                self._call(self.on_close, channel.label)
 
     def _on_binary(self, channel: RTCDataChannel, data: bytes) -> None:
         self.received += 1
         if self.on_message is not None:
-            self.on_message(channel.label, data)
+            self._call(self.on_message, channel.label, data)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        """Call a listener; its bug is logged here, not taken for the peer's bad input."""
+        try:
+            callback(*arguments)
+        except Exception:
+            self._counters["callback_errors"] += 1
+            logger.exception("data channel listener failed")
 
     def _refuse(self, reason: str) -> bool:
         self.dropped += 1

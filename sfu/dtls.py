@@ -215,6 +215,9 @@ class DtlsTransport(RTCDtlsTransport):
         except TimeoutError:
             self._counters["dtls_handshake_timeout"] += 1
             self._set_state(State.FAILED)
+        except (ConnectionError, SSL.Error):
+            self._counters["dtls_handshake_failed"] += 1
+            self._set_state(State.FAILED)
         else:
             self._counters[f"dtls_handshake_{self.state}"] += 1
 
@@ -263,8 +266,7 @@ class DtlsTransport(RTCDtlsTransport):
             if is_resend:
                 self._resend_flight()
             else:
-                self._connection.DTLSv1_handle_timeout()
-                await self._write_ssl()
+                await self._handle_timeout()
             return
         if not 19 < data[0] < 64:  # RFC 7983; the engine demultiplexes, so this is rare
             self._counters["dtls_not_dtls"] += 1
@@ -272,6 +274,13 @@ class DtlsTransport(RTCDtlsTransport):
         self._flight.clear()
         self._connection.bio_write(data)
         await self._read_records()
+
+    async def _handle_timeout(self) -> None:
+        try:
+            self._connection.DTLSv1_handle_timeout()
+        except SSL.Error:  # OpenSSL gives up after a dozen repeats
+            raise ConnectionError from None
+        await self._write_ssl()
 
     async def _read_records(self) -> None:
         """Hand over every record of what was just written; one datagram may hold several."""
@@ -296,7 +305,10 @@ class DtlsTransport(RTCDtlsTransport):
     async def _send_data(self, data: bytes) -> None:
         if self._state != State.CONNECTED:
             raise ConnectionError("not connected")
-        self._connection.send(data)
+        try:
+            self._connection.send(data)
+        except SSL.Error:  # the peer said goodbye
+            raise ConnectionError("not connected") from None
         await self._write_ssl()
 
     async def _write_ssl(self) -> None:

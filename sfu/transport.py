@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from sfu.bucket import TokenBucket
 from sfu.datachannel import DataChannels
 from sfu.dtls import DatagramInbox, DtlsTransport
+from sfu.engine import EngineError
 from sfu.errors import MediaClosedError
 from sfu.ice import IceParameters
 from sfu.ids import (
@@ -247,14 +248,25 @@ class Transport:
             return
         self._state = state
         logger.debug("transport %d: %s", self.handle, state)
-        if self.on_state is not None:
+        if self.on_state is None:
+            return
+        try:
             self.on_state(state)
+        except Exception:  # a bug of the listener must not stop the handshake under it
+            self._registry.counters["callback_errors"] += 1
+            logger.exception("transport %d: state listener failed", self.handle)
 
     def _install_keys(self, profile: str, receive_key: bytes, send_key: bytes) -> None:
-        self._registry.engine.set_srtp(self.handle, profile, receive_key, send_key)
+        try:
+            self._registry.engine.set_srtp(self.handle, profile, receive_key, send_key)
+        except EngineError:
+            raise ConnectionError("the engine takes no keys") from None
 
     def _send_dtls(self, data: bytes) -> None:
-        self._registry.engine.send_dtls(self.handle, data)
+        try:
+            self._registry.engine.send_dtls(self.handle, data)
+        except EngineError:  # closing, or far behind: lost, as on any network
+            self._registry.counters["dtls_send_refused"] += 1
 
     def _check_open(self) -> None:
         if self.is_closed:

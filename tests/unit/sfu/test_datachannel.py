@@ -268,3 +268,18 @@ async def test_peer_that_ignores_our_window_is_bounded(identity: DtlsIdentity) -
     await sctp._receive_data_chunk(beyond)
     assert pair.counters["sctp_bad_stream"] == 1
     await pair.close()
+
+
+async def test_a_listeners_bug_is_logged_and_survived(
+    both: DataPair, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel = both.peer_opens("_reliable")
+    await until(lambda: channel.readyState == "open")
+    keep = both.data.on_message
+    both.data.on_message = lambda label, data: 1 / 0
+    channel.send(b"one")
+    await until(lambda: both.counters["callback_errors"] == 1)
+    assert "listener failed" in caplog.text and both.counters["sctp_malformed"] == 0
+    both.data.on_message = keep
+    channel.send(b"two")
+    await until(lambda: both.got == [("_reliable", b"two")])
