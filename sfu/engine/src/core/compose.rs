@@ -121,9 +121,17 @@ fn extensions<'a>(
             .then_some((view.level & 0x80 != 0, view.level & 0x7f));
         extensions.video_orientation = view.has_orientation.then_some(view.orientation);
         extensions.abs_capture_time = (!stored.capture.is_empty()).then_some(stored.capture);
-        extensions.dependency = (!stored.dependency.is_empty()).then_some(stored.dependency);
+        extensions.dependency = Some(stored.dependency)
+            .filter(|dependency| !dependency.is_empty() && keeps_descriptor(view.codec));
     }
     extensions
+}
+
+/// Every encoding counts frames for itself in its dependency descriptors. Receivers that saw one
+/// layer's would take another layer's pictures for old ones, so where layers are switched none
+/// leaves; the payload says all that VP8 and H.264 need.
+fn keeps_descriptor(codec: Codec) -> bool {
+    matches!(codec, Codec::Vp9 | Codec::Av1)
 }
 
 fn write_payload(
@@ -166,4 +174,32 @@ fn write_params(room: &mut [u8], encoding: &Encoding) -> Option<usize> {
 fn copy(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
     room.get_mut(..bytes.len())?.copy_from_slice(bytes);
     Some(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::SinkConfig;
+    use crate::media::ring::View;
+
+    #[test]
+    fn dependency_descriptors_leave_only_where_a_stream_is_forwarded_whole() {
+        let output = Output::new(SinkConfig::default(), 0);
+        let values = Values { now: 0, twcc: 0 };
+        for (codec, leaves) in [
+            (Codec::Vp8, false),
+            (Codec::H264, false),
+            (Codec::Vp9, true),
+            (Codec::Av1, true),
+        ] {
+            let stored = Stored {
+                view: &View::new(0, 0, codec, 0),
+                payload: &[0],
+                dependency: &[0x80, 0, 1],
+                capture: &[],
+            };
+            let extensions = extensions(&output, Some(&stored), &values);
+            assert_eq!(extensions.dependency.is_some(), leaves, "{codec:?}");
+        }
+    }
 }

@@ -25,9 +25,7 @@ impl Core {
             self.fan_out(now, index, out);
             self.feed_taps(now, index);
         }
-        if !self.busy.is_empty() {
-            self.pull_busy(now, out);
-        }
+        self.pull_busy(now, out);
         for index in dirty.drain(..) {
             if let Some(source) = self.sources.get_mut(index) {
                 source.is_dirty = false;
@@ -47,7 +45,6 @@ impl Core {
             return;
         };
         let mut wanted_keys = 0u8;
-        let mut woken = false;
         for at in 0..source.sinks.len() {
             let Some(sink) = self.sinks.get_mut(source.sinks[at]) else {
                 continue;
@@ -62,7 +59,10 @@ impl Core {
             };
             let result = pull_sink(step, source, sink, transport, &mut self.bundle);
             wanted_keys |= result.needs_key;
-            woken |= sink.flow.is_busy() && !sink.is_listed_busy;
+            if sink.flow.is_busy() && !sink.is_listed_busy {
+                sink.is_listed_busy = true;
+                self.busy.push(source.sinks[at]);
+            }
             if result.is_started {
                 self.events.push(
                     Event::SinkStarted {
@@ -71,17 +71,6 @@ impl Core {
                     &mut self.counters,
                 );
                 self.timers.schedule(sink.transport, now);
-            }
-        }
-        if woken {
-            for at in 0..source.sinks.len() {
-                let sink = source.sinks[at];
-                if let Some(one) = self.sinks.get_mut(sink) {
-                    if one.flow.is_busy() && !one.is_listed_busy {
-                        one.is_listed_busy = true;
-                        self.busy.push(sink);
-                    }
-                }
             }
         }
         self.want_keys(now, index, wanted_keys);

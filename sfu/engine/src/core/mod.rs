@@ -199,11 +199,10 @@ impl Core {
     }
 
     fn mark_busy(&mut self, sink: u32) {
-        if let Some(one) = self.sinks.get_mut(sink) {
-            if !one.is_listed_busy {
-                one.is_listed_busy = true;
-                self.busy.push(sink);
-            }
+        let unlisted = self.sinks.get_mut(sink).filter(|one| !one.is_listed_busy);
+        if let Some(one) = unlisted {
+            one.is_listed_busy = true;
+            self.busy.push(sink);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile};
+use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile, TransportState};
 use crate::media::clock::NtpOffset;
 use crate::media::flow::FlowStart;
 use crate::media::twcc::{ArrivalLog, SentHistory};
@@ -132,9 +132,11 @@ impl Transport {
         }
     }
 
-    /// Path to send media on, once there are keys for it.
+    /// Path to send media on: there are keys for it, and the peer was heard of within 30 s, which
+    /// stands for its consent (RFC 7675 §5.1).
     pub fn media_path(&self) -> Option<Path> {
-        self.sender.as_ref().and(self.ice.selected())
+        let is_heard = self.ice.state() != TransportState::Failed;
+        self.sender.as_ref().and(self.ice.selected()).filter(|_| is_heard)
     }
 
     /// Takes negotiated numbers. Payload types are added to the known ones, so that packets under

@@ -4,6 +4,7 @@
 //! A flow waits for a key frame, replays from it (paced) until it has caught up, and is then live.
 //! A switch to another encoding is the same again, after the frame in hand is finished.
 
+mod replay;
 mod seek;
 mod temporal;
 
@@ -18,9 +19,6 @@ use super::ring::View;
 /// A switch away from a running layer replays less than a join does: the viewer already has a
 /// picture, and every replayed frame costs the link that the switch may be meant to relieve.
 const SWITCH_AGE_US: Micros = 1_000_000;
-/// Replay speed: this many times the encoding's bitrate, but at least [`MIN_REPLAY_BPS`].
-const REPLAY_FACTOR: u64 = 4;
-const MIN_REPLAY_BPS: u64 = 2_000_000;
 /// What may leave at once when a replay starts or resumes.
 const REPLAY_BURST_BYTES: i64 = 10_000;
 
@@ -305,10 +303,9 @@ impl Flow {
             if self.phase == Phase::Replaying && seq_ext >= next {
                 continue;
             }
-            if let Some(view) = encoding.ring.view(seq_ext) {
-                if let Some(outgoing) = self.offer(now, view) {
-                    emit(encoding, outgoing);
-                }
+            let view = encoding.ring.view(seq_ext);
+            if let Some(outgoing) = view.and_then(|view| self.offer(now, view)) {
+                emit(encoding, outgoing);
             }
         }
     }
@@ -341,40 +338,6 @@ impl Flow {
                 emit(encoding, outgoing);
             }
         }
-    }
-
-    fn replay(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        emit: &mut impl FnMut(&Encoding, Outgoing),
-    ) -> bool {
-        let Some(epoch) = &self.epoch else {
-            return false;
-        };
-        let encoding = &encodings[usize::from(epoch.encoding)];
-        let rate_bps = (encoding.bitrate_bps(now) * REPLAY_FACTOR).max(MIN_REPLAY_BPS);
-        let earned = (now - self.replayed_us) * rate_bps / 8_000_000;
-        self.replay_bytes = (self.replay_bytes + earned as i64).min(REPLAY_BURST_BYTES);
-        self.replayed_us = now;
-        let mut seq_ext = epoch.next_seq_ext();
-        if seq_ext < encoding.ring.oldest_seq_ext() {
-            self.stop();
-            return true;
-        }
-        while seq_ext < encoding.ring.next_seq_ext() && (self.is_audio || self.replay_bytes > 0) {
-            if let Some(view) = encoding.ring.view(seq_ext) {
-                self.replay_bytes -= i64::from(view.len);
-                if let Some(outgoing) = self.offer(now, view) {
-                    emit(encoding, outgoing);
-                }
-            }
-            seq_ext += 1;
-        }
-        if seq_ext >= encoding.ring.next_seq_ext() {
-            self.phase = Phase::Live;
-        }
-        false
     }
 
     /// Decides on one packet of the running epoch.

@@ -152,11 +152,7 @@ impl ReceiveStats {
         self.expected_before = self.expected();
         self.received_before = self.received;
         let lost = expected.saturating_sub(received);
-        let fraction_lost = if expected == 0 {
-            0
-        } else {
-            (lost * 256 / expected).min(255) as u8
-        };
+        let fraction_lost = (lost * 256).checked_div(expected).unwrap_or(0).min(255) as u8;
         let cumulative = self.expected() as i64 - self.received as i64;
         Some(ReportCounts {
             fraction_lost,

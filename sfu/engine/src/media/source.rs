@@ -96,7 +96,9 @@ impl Source {
             return;
         }
         for (index, one) in self.encodings.iter_mut().enumerate() {
-            if index == usize::from(encoding) || (encoding == 255 && one.is_active(now)) {
+            // A layer that is switched off cannot answer, and starts with a key frame anyway.
+            let is_able = one.is_active(now) || (one.last_received_us == 0 && encoding != 255);
+            if is_able && (index == usize::from(encoding) || encoding == 255) {
                 one.budget.want();
             }
         }

@@ -89,7 +89,9 @@ impl Tap {
     /// Reads what is there.
     pub fn pull(&mut self, now: Micros, source: &mut Source, ntp: &NtpOffset) -> TapStep {
         let mut step = TapStep::default();
-        if source.is_muted {
+        // VP9 and AV1 are forwarded only.
+        let is_readable = !matches!(source.codec(), Some(Codec::Vp9 | Codec::Av1));
+        if source.is_muted || !is_readable {
             return step;
         }
         let was_empty = self.frames.is_empty();
@@ -186,13 +188,12 @@ impl Tap {
             self.is_damaged = !view.is_frame_start && !view.codec.is_audio();
         }
         let encoding = &source.encodings[usize::from(at)];
-        if let Some(stored) = encoding.ring.get(view.seq_ext) {
-            if !self
-                .assembly
-                .add(view.codec, view.descriptor_len, stored.payload)
-            {
-                self.is_damaged = true;
-            }
+        let payload = encoding
+            .ring
+            .get(view.seq_ext)
+            .map_or(&[][..], |stored| stored.payload);
+        if !self.assembly.add(view.codec, view.descriptor_len, payload) {
+            self.is_damaged = true;
         }
         if view.is_marker || view.codec.is_audio() {
             self.finish(now, source, at, ntp, step);

@@ -98,6 +98,10 @@ struct Sent {
 
 const USED: u16 = 0x8000;
 
+fn round(seq: u16) -> u16 {
+    (seq / SENT_SLOTS as u16) | USED
+}
+
 /// One reported packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reported {
@@ -135,7 +139,7 @@ impl SentHistory {
         self.slots[usize::from(seq) % SENT_SLOTS] = Sent {
             sent_low_us: now as u32,
             size: size.min(usize::from(u16::MAX)) as u16,
-            round: seq / SENT_SLOTS as u16 | USED,
+            round: round(seq),
         };
         self.next_seq = seq.wrapping_add(1);
     }
@@ -154,7 +158,7 @@ impl SentHistory {
         let shift_us = self.unwrap_reference(i64::from(feedback.reference_time));
         for (seq, ticks) in feedback.iter() {
             let slot = &mut self.slots[usize::from(seq) % SENT_SLOTS];
-            if slot.round != seq / SENT_SLOTS as u16 | USED {
+            if slot.round != round(seq) {
                 continue;
             }
             let age_us = (now as u32).wrapping_sub(slot.sent_low_us);
