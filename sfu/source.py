@@ -55,6 +55,7 @@ class Source:
         self.is_muted = False
         self.is_closed = False
         self._watchers: set[object] = set()
+        self._followers: list[Callable[[bool], None]] = []
         registry.sources[handle] = self
 
     def __repr__(self) -> str:
@@ -111,16 +112,29 @@ class Source:
         """Count somebody who sees this source now (a sink or a tap)."""
         was_watched = self.is_watched
         self._watchers.add(watcher)
-        if not was_watched and self.on_watched is not None:
-            self.on_watched(True)
+        if not was_watched:
+            self._tell_watched(True)
 
     def remove_watcher(self, watcher: object) -> None:
         """Stop counting; harmless when not counted."""
         if watcher not in self._watchers:
             return
         self._watchers.discard(watcher)
-        if not self._watchers and self.on_watched is not None:
-            self.on_watched(False)
+        if not self._watchers:
+            self._tell_watched(False)
+
+    def follow_watched(self, callback: Callable[[bool], None]) -> None:
+        """Call back like ``on_watched``, for whoever makes the media, as long as the source lives.
+
+        ``on_watched`` belongs to whoever publishes the source, and changes with the room.
+        """
+        self._followers.append(callback)
+
+    def _tell_watched(self, is_watched: bool) -> None:
+        for callback in self._followers:
+            callback(is_watched)
+        if self.on_watched is not None:
+            self.on_watched(is_watched)
 
 
 class Sink:

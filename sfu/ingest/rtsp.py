@@ -72,7 +72,7 @@ class RtspCamera:
         self.on_state: Callable[[CameraState], None] | None = None
         self.pulls = 0
         self.source: LocalSource = media.create_local_source(is_audio=False, label=label)
-        self.source.on_watched = self._handle_watched
+        self.source.follow_watched(self._handle_watched)
 
     def __repr__(self) -> str:
         """Address without secrets, and state."""

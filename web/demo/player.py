@@ -26,7 +26,7 @@ class LoopPlayer:
         self._loops = tuple(loops)
         self._epoch_s = epoch_s
         self._watched = asyncio.Event()
-        source.on_watched = self._handle_watched
+        source.follow_watched(self._handle_watched)
         if source.is_watched:
             self._watched.set()
 

@@ -152,3 +152,13 @@ async def test_local_frames_are_wrapped_and_never_raise() -> None:
     assert sources.registry.counters["local_frames_refused"] == 1
     source.close()
     source.push_frame(Codec.OPUS, 7, b"x")
+
+
+async def test_whoever_makes_the_media_hears_of_watchers_whatever_the_room_does() -> None:
+    source = FakeSources().create_local_source(is_audio=False, label="camera")
+    seen: list[bool] = []
+    source.follow_watched(seen.append)
+    source.on_watched = None
+    source.add_watcher("one")
+    source.remove_watcher("one")
+    assert seen == [True, False]
