@@ -24,9 +24,11 @@ async def test_recorded_then_replayed(host, person) -> None:
     await host.page.wait_for_selector("#cover:not([hidden])")
 
     await host.goto("/recordings")
-    await host.page.wait_for_selector("a.row >> nth=0", timeout=120_000)
-    assert "可看" in await host.page.inner_text("a.row >> nth=0")
-    await host.page.click("a.row >> nth=0")
+    listed = (await host.call("GET", "/api/recordings"))["recordings"]
+    row = f'a.row[data-id="{next(one["id"] for one in listed if one["room"] == host.room)}"]'
+    await host.page.wait_for_selector(row, timeout=120_000)
+    assert "可看" in await host.page.inner_text(row)
+    await host.page.click(row)
     await host.page.wait_for_selector("#big-play:visible")
     await host.page.click("#big-play")
     await host.until("() => document.querySelector('#film').currentTime > 1")
