@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 
 from recorder.manifest import Manifest, TrackEntry, save_manifest
 from recorder.segment import ClockReading, encode_clock, encode_frame, encode_header
@@ -27,17 +28,24 @@ class Encoded(NamedTuple):
     is_key: bool
 
 
+def open_video_encoder(codec: Codec, size: tuple[int, int], gop: int) -> Any:
+    """A fast encoder of 25 frames per second that gives the same every time."""
+    name = {Codec.VP8: "libvpx", Codec.H264: "libx264"}[codec]
+    encoder: Any = av.CodecContext.create(name, "w")
+    encoder.width, encoder.height = size
+    encoder.pix_fmt = "yuv420p"
+    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 90_000), 25, gop
+    options = {Codec.VP8: {"deadline": "realtime", "cpu-used": "-8", "keyint_min": str(gop)}}
+    encoder.options = options.get(codec, {"preset": "ultrafast", "tune": "zerolatency"})
+    return encoder
+
+
 def encode_video(
     codec: Codec, count: int, *, size: tuple[int, int] = (160, 120), gop: int = 25, seed: int = 0
 ) -> list[Encoded]:
-    """``count`` frames at 25 per second; brightness grows by one each frame, for recognition."""
+    """``count`` frames; brightness grows by one each frame, for recognition."""
     width, height = size
-    name = {Codec.VP8: "libvpx", Codec.H264: "libx264"}[codec]
-    encoder: Any = av.CodecContext.create(name, "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 90_000), 25, gop
-    options = {Codec.VP8: {"deadline": "realtime", "cpu-used": "8", "keyint_min": str(gop)}}
-    encoder.options = options.get(codec, {"preset": "ultrafast", "tune": "zerolatency"})
+    encoder = open_video_encoder(codec, size, gop)
     frames = []
     for number in range(count):
         level = (30 + seed + number) % 220
@@ -48,6 +56,33 @@ def encode_video(
         frames += encoder.encode(frame)
     frames += encoder.encode(None)
     return [Encoded(packet.pts, bytes(packet), packet.is_keyframe) for packet in frames]
+
+
+class NoisyCamera:
+    """Encodes noise, frames of several packets each, with key frames on demand.
+
+    Attributes:
+        frames: all so far.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        """320x240 VP8; a key frame is about 50 packets, another frame 8."""
+        self.frames: list[Encoded] = []
+        self._random = np.random.default_rng(seed)
+        self._encoder = open_video_encoder(Codec.VP8, (320, 240), 10_000)
+        self._encoder.bit_rate = 1_000_000
+
+    def encode(self, *, is_key: bool) -> Encoded:
+        """The next frame."""
+        number = len(self.frames)
+        noise = self._random.integers(0, 255, (360, 320), np.uint8)
+        noise[240:] = 128
+        frame: Any = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+        frame.pts, frame.time_base = number * 3600, Fraction(1, 90_000)
+        frame.pict_type = PictureType.I if is_key else PictureType.NONE
+        (packet,) = self._encoder.encode(frame)
+        self.frames.append(Encoded(packet.pts, bytes(packet), packet.is_keyframe))
+        return self.frames[-1]
 
 
 def encode_audio(count: int, *, tone_hz: float = 440.0, beep_at: int = -1) -> list[Encoded]:

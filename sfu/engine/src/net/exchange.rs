@@ -284,6 +284,11 @@ impl Exchange {
         let _ = rustix::io::write(&self.event_fd, &1_u64.to_ne_bytes());
     }
 
+    /// Commands may wait; costs one load.
+    pub fn has_commands(&self) -> bool {
+        self.is_signalled.load(Ordering::Acquire)
+    }
+
     /// Swaps the waiting commands with the empty `into`; false = try again soon.
     pub fn take_commands(&self, into: &mut Vec<Command>) -> bool {
         self.is_signalled.store(false, Ordering::Release);

@@ -41,14 +41,52 @@ pub struct MediaThread {
 #[derive(Default)]
 pub struct LoopState {
     counters: NetCounters,
-    commands: Vec<Command>,
+    intake: Intake,
     notices: Vec<Notice>,
     /// Taps that may hold frames in the core.
     ready_taps: Vec<TapId>,
     tap_batch: Vec<TapFrame>,
-    /// The latest time the core has seen; it never runs backwards.
-    core_now: Micros,
     needs_retry: bool,
+}
+
+/// What the core is given, in the right order and at times that never run backwards.
+#[derive(Default)]
+struct Intake {
+    commands: Vec<Command>,
+    core_now: Micros,
+    /// A lock was taken: orders may still wait.
+    is_busy: bool,
+}
+
+impl Intake {
+    /// The latest time the core has seen, or `at`: also kernel receive times only go forward.
+    fn advance(&mut self, at: Micros) -> Micros {
+        self.core_now = self.core_now.max(at);
+        self.core_now
+    }
+
+    fn apply_commands(&mut self, core: &mut Core, exchange: &Exchange, now: Micros) {
+        self.is_busy |= !exchange.take_commands(&mut self.commands);
+        let now = self.advance(now);
+        for command in self.commands.drain(..) {
+            core.apply(now, command);
+        }
+    }
+
+    /// Orders given before a datagram was sent come before it: the peer may be answering them.
+    fn handle_datagram(
+        &mut self,
+        core: &mut Core,
+        exchange: &Exchange,
+        arrived: Micros,
+        path: Path,
+        data: &mut [u8],
+    ) {
+        if exchange.has_commands() {
+            self.apply_commands(core, exchange, arrived);
+        }
+        core.handle_datagram(self.advance(arrived), path, data);
+    }
 }
 
 /// Where the core's datagrams go.
@@ -123,7 +161,7 @@ impl MediaThread {
         let due = self.core.next_timeout().min(self.tcp.next_sweep());
         // A timer that is still due after `handle_timeout` must not become a busy loop.
         let wait = due.saturating_sub(now).clamp(
-            if due <= self.state.core_now {
+            if due <= self.state.intake.core_now {
                 RETRY_US
             } else {
                 0
@@ -140,9 +178,13 @@ impl MediaThread {
     fn turn(&mut self, buffers: &mut ReceiveBuffers) {
         self.state.counters.net_loops += 1;
         self.state.needs_retry = false;
+        self.state.intake.is_busy = false;
         self.receive(buffers);
-        self.apply_commands();
-        let now = self.advance();
+        let now = self.exchange.now_us();
+        self.state
+            .intake
+            .apply_commands(&mut self.core, &self.exchange, now);
+        let now = self.state.intake.advance(now);
         if self.core.next_timeout() <= now {
             self.core.handle_timeout(now);
         }
@@ -151,53 +193,29 @@ impl MediaThread {
         self.report(now);
     }
 
-    /// The core's clock: never backwards, also not behind a kernel receive time.
-    fn advance(&mut self) -> Micros {
-        self.state.core_now = self.state.core_now.max(self.exchange.now_us());
-        self.state.core_now
-    }
-
     fn receive(&mut self, buffers: &mut ReceiveBuffers) {
-        let (core, state) = (&mut self.core, &mut self.state);
+        let (core, exchange) = (&mut self.core, &*self.exchange);
+        let (intake, counters) = (&mut self.state.intake, &mut self.state.counters);
         for (index, port) in self.udp.iter_mut().enumerate() {
             let local = Local::Udp(index as u8);
             for _ in 0..RECEIVE_ROUNDS {
                 if !port.is_readable {
                     break;
                 }
-                let now = self.exchange.now_us();
-                let core_now = &mut state.core_now;
-                port.receive(buffers, &mut state.counters, |age, remote, data| {
+                let now = exchange.now_us();
+                port.receive(buffers, counters, |age, remote, data| {
                     // When the kernel got it, not when we had time for it: TWCC depends on it.
                     let arrived = now.saturating_sub(age.as_micros() as Micros);
-                    *core_now = (*core_now).max(arrived);
-                    core.handle_datagram(*core_now, Path { local, remote }, data);
+                    intake.handle_datagram(core, exchange, arrived, Path { local, remote }, data);
                 });
             }
         }
-        let now = self.exchange.now_us();
-        self.tcp.accept(now, &mut state.counters);
-        let core_now = &mut state.core_now;
-        self.tcp
-            .receive(now, &mut state.counters, |id, remote, data| {
-                *core_now = (*core_now).max(now);
-                core.handle_datagram(
-                    *core_now,
-                    Path {
-                        local: Local::Tcp(id),
-                        remote,
-                    },
-                    data,
-                );
-            });
-    }
-
-    fn apply_commands(&mut self) {
-        self.state.needs_retry |= !self.exchange.take_commands(&mut self.state.commands);
-        let now = self.advance();
-        for command in self.state.commands.drain(..) {
-            self.core.apply(now, command);
-        }
+        let now = exchange.now_us();
+        self.tcp.accept(now, counters);
+        self.tcp.receive(now, counters, |id, remote, data| {
+            let local = Local::Tcp(id);
+            intake.handle_datagram(core, exchange, now, Path { local, remote }, data);
+        });
     }
 
     fn flush(&mut self, now: Micros) {
@@ -244,6 +262,6 @@ impl MediaThread {
         let is_published =
             exchange.publish_events(&mut state.notices, &mut state.counters.net_dropped_events);
         let is_answered = exchange.answer(core, now, &mut state.counters);
-        state.needs_retry |= !is_published || !is_answered;
+        state.needs_retry |= !is_published || !is_answered || state.intake.is_busy;
     }
 }
