@@ -184,7 +184,13 @@ mod tests {
 
     #[test]
     fn dependency_descriptors_leave_only_where_a_stream_is_forwarded_whole() {
-        let output = Output::new(SinkConfig::default(), 0);
+        let config = SinkConfig {
+            ssrc: 1,
+            rtx_ssrc: 0,
+            mid: String::new(),
+            payloads: Vec::new(),
+        };
+        let output = Output::new(config, 0);
         let values = Values { now: 0, twcc: 0 };
         for (codec, leaves) in [
             (Codec::Vp8, false),
