@@ -14,7 +14,7 @@ from signaling.join import JoinParams
 from signaling.link import LinkEvents, MediaLink
 from signaling.messages import build_ice_servers, build_join, build_leave, build_server_info
 from signaling.metadata import find_excess, send_refresh_token
-from signaling.outbox import CLOSE_NORMAL, Outbox
+from signaling.outbox import Outbox
 from signaling.participant import Participant
 from signaling.rights import may_update_own_metadata, permission_from_grant
 from signaling.room import Room
@@ -239,14 +239,12 @@ def remove(
     *,
     action: rtc.LeaveRequest.Action = Action.DISCONNECT,
     is_silent: bool = False,
-    close_code: int = CLOSE_NORMAL,
 ) -> None:
     """Ends a participation: tracks, subscriptions, connection. Idempotent.
 
     Args:
         action: what the client shall do next.
         is_silent: close the WebSocket without a `leave`.
-        close_code: of the WebSocket.
     """
     if participant.is_gone:
         return
@@ -259,7 +257,7 @@ def remove(
     if outbox is not None:
         if not is_silent:
             outbox.send(build_leave(reason, action))
-        outbox.close(close_code)
+        outbox.close()
     subscriptions.drop_participant(room, participant)
     if participant.link is not None:
         participant.link.close()

@@ -19,7 +19,6 @@ __all__ = ["Connection", "Outbox"]
 
 # RFC 6455 §7.4.1
 CLOSE_NORMAL = 1000
-CLOSE_POLICY = 1008
 CLOSE_TRY_LATER = 1013
 
 

@@ -12,7 +12,7 @@ from livekit.protocol import models, rtc
 from signaling import membership, offers, publishing, subscriptions
 from signaling.join import JoinParams
 from signaling.metadata import handle_update_metadata
-from signaling.outbox import CLOSE_POLICY, Outbox
+from signaling.outbox import Outbox
 from signaling.participant import Participant
 from signaling.ratelimit import TokenBucket
 from signaling.room import Room
@@ -66,7 +66,7 @@ class SignalPeer:
         counters["messages"] += 1
         if self._bucket is not None and not self._bucket.take(room.context.clock.now_s()):
             counters["closed_flooding"] += 1
-            self._close_flooder(room, participant)
+            membership.remove(room, participant, Reason.PARTICIPANT_REMOVED)
             return
         if len(data) > room.context.config.limits.message_bytes:
             counters["message_too_large"] += 1
@@ -103,9 +103,6 @@ class SignalPeer:
         if self._room is not None and self._participant is not None:
             membership.handle_lost(self._room, self._participant, self._outbox)
         self._outbox.detach()
-
-    def _close_flooder(self, room: Room, participant: Participant) -> None:
-        membership.remove(room, participant, Reason.PARTICIPANT_REMOVED, close_code=CLOSE_POLICY)
 
 
 def _handle_trickle(room: Room, participant: Participant, request: rtc.TrickleRequest) -> None:

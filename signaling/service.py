@@ -20,7 +20,7 @@ from signaling.local import LocalParticipant
 from signaling.messages import build_leave
 from signaling.metadata import find_excess
 from signaling.monitor import Monitor
-from signaling.outbox import CLOSE_NORMAL, Connection, Outbox
+from signaling.outbox import Connection, Outbox
 from signaling.participant import Participant
 from signaling.peer import SignalPeer
 from signaling.registry import RoomRegistry
@@ -177,7 +177,7 @@ class SignalingService:
         self, outbox: Outbox, reason: models.DisconnectReason, action: rtc.LeaveRequest.Action
     ) -> SignalPeer:
         outbox.send(build_leave(reason, action))
-        outbox.close(CLOSE_NORMAL)
+        outbox.close()
         return SignalPeer(None, None, outbox)
 
     # --- the rest of the process
