@@ -102,7 +102,7 @@ async def test_a_meeting_by_keyboard_only(server, browser) -> None:
     page = desk.page
     await page.focus("#start-meeting")
     await page.keyboard.press("Enter")
-    await page.wait_for_selector("#name")
+    await page.wait_for_selector("#enter:enabled")
     await page.focus("#name")
     await page.keyboard.type("李经理")
     await page.keyboard.press("Enter")

@@ -140,7 +140,8 @@ class ChromiumClient:
     async def _explain(self, what: str) -> str:
         try:
             events = await self._page.evaluate(
-                "() => kit.events.slice(-25).map((e) => JSON.stringify(e))"
+                "() => [...kit.events.slice(-25), ...Object.keys(kit.tracks).map(kit.seen)]"
+                ".map((e) => JSON.stringify(e))"
             )
         except Exception as error:
             events = [f"(the page is gone: {error})"]

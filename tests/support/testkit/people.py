@@ -171,7 +171,7 @@ class Host(Person):
         """Open the home page with the key, as from the printed address."""
         key = (self.server.data / "host-key").read_text().strip()
         await self.goto(f"/#key={key}")
-        await self.page.wait_for_selector("#start-meeting")
+        await self.page.wait_for_selector("#start-meeting:enabled")
 
     async def start_meeting(self, name: str = "李经理") -> None:
         """Start a meeting from the home page and enter it."""

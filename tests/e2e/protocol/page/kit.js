@@ -88,6 +88,20 @@ const kit = {
     return publication.trackSid;
   },
 
+  /** A steady tone as microphone: the fake one only ticks, which is nobody speaking. */
+  async publishTone(hz) {
+    const context = new AudioContext();
+    const oscillator = new OscillatorNode(context, { frequency: hz });
+    const output = new MediaStreamAudioDestinationNode(context);
+    oscillator.connect(new GainNode(context, { gain: 0.3 })).connect(output);
+    oscillator.start();
+    const [track] = output.stream.getAudioTracks();
+    const publication = await kit.room.localParticipant.publishTrack(track, {
+      source: LK.Track.Source.Microphone,
+    });
+    return publication.trackSid;
+  },
+
   async publishScreen() {
     const publication = await kit.room.localParticipant.setScreenShareEnabled(
       true,
@@ -170,6 +184,16 @@ const kit = {
 
   loudness: (sid) => kit.tracks[sid]?.peak ?? 0,
 
+  /** The strongest frequency heard now, in Hz. */
+  pitch(sid) {
+    const { analyser, context } = kit.tracks[sid];
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(bins);
+    return (bins.indexOf(Math.max(...bins)) * context.sampleRate) / analyser.fftSize;
+  },
+
+  hasPitch: (sid, hz) => Math.abs(kit.pitch(sid) - hz) < 30,
+
   isLoud: (sid, floor) => kit.loudness(sid) > floor,
 
   resetLoudness(sid) {
@@ -207,6 +231,12 @@ const kit = {
     });
   },
 
+  async sendMany(texts) {
+    for (const text of texts) await kit.sendData(text, { reliable: true });
+  },
+
+  allHeard: () => kit.data.map((packet) => packet.text),
+
   async sendText(text) {
     await kit.room.localParticipant.sendText(text, { topic: 'notes' });
   },
@@ -220,6 +250,27 @@ const kit = {
   hasHeard: (text) => kit.heard(text).length > 0,
 
   hasText: (text) => kit.texts.some((note) => note.text === text),
+
+  // --- what the server tells
+
+  hasSpoken: (identity) => kit.speaking.some((speakers) => speakers.includes(identity)),
+
+  isSilent: () => kit.room.activeSpeakers.length === 0,
+
+  qualityOf: (identity) => (kit.quality[identity] === 'unknown' ? '' : kit.quality[identity] ?? ''),
+
+  knows: (identity) => kit.room.remoteParticipants.has(identity),
+
+  setAttributes: (attributes) => kit.room.localParticipant.setAttributes(attributes),
+
+  attributeOf: (identity, name) => kit.room.remoteParticipants.get(identity)?.attributes[name] ?? '',
+
+  allowOnly(identities) {
+    kit.room.localParticipant.setTrackSubscriptionPermissions(
+      false,
+      identities.map((participantIdentity) => ({ participantIdentity, allowAll: true })),
+    );
+  },
 
   // --- faults
 
@@ -281,6 +332,7 @@ function watchLoudness(mediaStreamTrack, seen) {
   seen.context = new AudioContext();
   const analyser = seen.context.createAnalyser();
   seen.context.createMediaStreamSource(new MediaStream([mediaStreamTrack])).connect(analyser);
+  seen.analyser = analyser;
   const samples = new Float32Array(analyser.fftSize);
   const listen = () => {
     if (seen.isOver) return;
