@@ -63,14 +63,13 @@ class Access:
                 return Caller(None)
             raise Problem(401, "sign_in", "Please sign in first.")
         address = caller_address(request)
-        if wait_s := self.failures.wait_s(address):
-            raise too_many(wait_s)
         try:
             if scheme.lower() != "bearer":
                 raise AuthError("invalid_token", "a Bearer token is required")
             return Caller(self._signaling.authenticate(token.strip()).video)
         except AuthError as error:
-            self.failures.take(address)
+            if wait_s := self.failures.take(address):
+                raise too_many(wait_s) from None
             raise Problem(401, error.code, "The access token is not valid.") from None
 
     def require(self, request: web.Request, grant: Grant, *, room: str = "") -> None:

@@ -52,8 +52,6 @@ class TwirpRoutes:
     async def handle_call(self, request: web.Request) -> web.Response:
         """Answer one call."""
         caller = caller_address(request)
-        if self._failures.wait_s(caller):
-            return error_response(429, "resource_exhausted", "too many failed tries")
         content_type = request.content_type
         if content_type not in (PROTOBUF, JSON):
             text = f"unexpected Content-Type: {content_type[:80]!r}"
@@ -70,7 +68,8 @@ class TwirpRoutes:
                 request_id=request.headers.get("X-Livekit-Request-Id", "")[:64],
             )
         except AuthError as error:
-            self._failures.take(caller)
+            if self._failures.take(caller):
+                return error_response(429, "resource_exhausted", "too many failed tries")
             return error_response(error.http_status, "unauthenticated", error.message)
         except TwirpError as error:
             return error_response(error.http_status, error.code, error.message)

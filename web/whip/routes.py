@@ -215,12 +215,11 @@ class WhipRoutes:
 
     def _authenticate(self, request: web.Request) -> Grants:
         caller = caller_address(request)
-        if wait_s := self._failures.wait_s(caller):
-            raise too_many(wait_s)
         try:
             return self._signaling.authenticate(bearer_token(request))
         except AuthError as error:
-            self._failures.take(caller)
+            if wait_s := self._failures.take(caller):
+                raise too_many(wait_s) from None
             headers = {"WWW-Authenticate": "Bearer"}
             message = "The access token is not valid."
             raise Problem(error.http_status, error.code, message, headers=headers) from None
