@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from google.protobuf.json_format import ParseDict, ParseError
 from livekit.protocol import models, rtc
-from livekit.protocol.room import CreateRoomRequest
+from livekit.protocol.room import CreateRoomRequest, RoomConfiguration
 
 from signaling.context import Context
 from signaling.errors import JoinError
 from signaling.membership import leave_all
 from signaling.room import Room
+from signaling.tokens import Grants
 
-__all__ = ["RoomRegistry"]
+__all__ = ["RoomRegistry", "parse_room_config"]
 
 _MAX_TIMEOUT_S = 7 * 24 * 3600
 
@@ -45,6 +47,15 @@ class RoomRegistry:
             raise JoinError("no_such_room", "requested room does not exist", http_status=404)
         if len(self.rooms) >= config.limits.rooms:
             raise JoinError("too_many_rooms", "the server is full", http_status=503)
+
+    def enter(self, grants: Grants) -> Room:
+        """The room of a token, made where needed with the options that the token brings.
+
+        Raises:
+            JoinError: the options are malformed.
+        """
+        name = grants.video.room
+        return self.rooms.get(name) or self.create(name, parse_room_config(grants))
 
     def create(self, name: str, options: CreateRoomRequest | None = None) -> Room:
         """Makes a room, or returns the one that is there. The caller has checked.
@@ -82,6 +93,26 @@ class RoomRegistry:
             wait_s = info.departure_timeout if room.has_had_people else info.empty_timeout
             if now_s - room.emptied_s >= wait_s:
                 self.end(room, models.DisconnectReason.ROOM_CLOSED)
+
+
+def parse_room_config(grants: Grants) -> CreateRoomRequest:
+    """Reads the `roomConfig` claim; what a new room cannot use of it is ignored.
+
+    Raises:
+        JoinError: it is not a RoomConfiguration.
+    """
+    try:
+        config = ParseDict(
+            dict(grants.room_config or {}), RoomConfiguration(), ignore_unknown_fields=True
+        )
+    except ParseError as error:
+        raise JoinError("bad_room_config", "roomConfig is malformed") from error
+    return CreateRoomRequest(
+        empty_timeout=config.empty_timeout,
+        departure_timeout=config.departure_timeout,
+        max_participants=config.max_participants,
+        metadata=config.metadata,
+    )
 
 
 def _apply_options(info: models.Room, options: CreateRoomRequest) -> None:

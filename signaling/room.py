@@ -135,8 +135,10 @@ class Room:
 
     def announce(self, participant: Participant, *, is_urgent: bool) -> None:
         """Something about a participant changed: tell everybody, once."""
+        was_publisher = participant.info.is_publisher
         participant.touch()
-        self._count()
+        if participant.info.is_publisher != was_publisher:
+            self._count()
         clock = self.context.clock
         if is_urgent:
             self._urgent[participant.sid] = participant

@@ -23,7 +23,7 @@ from signaling.monitor import Monitor
 from signaling.outbox import Connection, Outbox
 from signaling.participant import Participant
 from signaling.peer import SignalPeer
-from signaling.registry import RoomRegistry
+from signaling.registry import RoomRegistry, parse_room_config
 from signaling.rights import check_join, permission_from_grant
 from signaling.room import Room
 from signaling.room_service import RoomService
@@ -139,6 +139,9 @@ class SignalingService:
         if excess:
             raise JoinError("too_large", f"{excess} exceeds the limit")
         self._registry.check_open(grants.video.room)
+        options = parse_room_config(grants)
+        if find_excess(limits, metadata=options.metadata):
+            raise JoinError("too_large", "the metadata of roomConfig exceeds the limit")
         if params.is_reconnect:
             return  # it holds its seat already
         room = self._registry.find(grants.video.room)
@@ -158,7 +161,7 @@ class SignalingService:
         except JoinError:
             self.counters["join_refused"] += 1
             return self._refuse(outbox, Reason.JOIN_FAILURE, Action.DISCONNECT)
-        room = self._registry.create(grants.video.room)
+        room = self._registry.enter(grants)
         participant = membership.join(room, grants, params, outbox)
         peer = SignalPeer(room, participant, outbox)
         peer.start(params)

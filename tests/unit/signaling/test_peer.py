@@ -160,7 +160,7 @@ def test_the_protocol_document_names_every_message() -> None:
             assert f"`{field.name}`" in text, field.name
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=10))
 def test_no_bytes_break_a_session_for_others(frames: list[bytes]) -> None:
     bench = Bench()
@@ -231,7 +231,7 @@ REQUESTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, max_size=8))
 def test_no_well_formed_request_breaks_anything(requests: list[rtc.SignalRequest]) -> None:
     bench = Bench()

@@ -147,6 +147,22 @@ def test_a_burst_of_joins_never_exceeds_the_bound() -> None:
     assert full.service.snapshot()["participants"] == 5
 
 
+def test_a_new_room_takes_its_options_from_the_token() -> None:
+    bench = Bench()
+    config = {"maxParticipants": 2, "emptyTimeout": 9, "metadata": "m", "unheardOf": 1}
+    client = Client(
+        bench, dataclasses.replace(bench.grants("alice"), room_config=config), is_single=True
+    )
+    client.open()
+    room = client.last("join").room
+    assert (room.max_participants, room.empty_timeout, room.metadata) == (2, 9, "m")
+    assert room.departure_timeout == 20
+    for bad in ({"maxParticipants": "many"}, {"metadata": "m" * 70_000}):
+        grants = dataclasses.replace(bench.grants("bob", "other"), room_config=bad)
+        with pytest.raises(JoinError):
+            bench.service.validate(grants, JoinParams(is_single_pc=True))
+
+
 def test_hidden_ones_take_no_seat() -> None:
     full = bench(max_participants=1)
     full.connected("ghost", hidden=True)
