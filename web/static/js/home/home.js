@@ -78,6 +78,8 @@ const meeting = byId("start-meeting");
 meeting.addEventListener("click", () => withNewRoom(meeting, "home.meeting_title", (room) => { location.href = `/room/${part(room)}`; }));
 const walk = byId("start-walk");
 walk.addEventListener("click", () => withNewRoom(walk, "home.walk_title", (room) => openInvite(room, { kind: "walker", enterUrl: `/room/${part(room)}` })));
+// Disabled in the page until now, so that no click is lost while the scripts load.
+for (const button of [meeting, walk]) /** @type {HTMLButtonElement} */ (button).disabled = false;
 refreshLive();
 setInterval(() => { if (document.visibilityState === "visible") refreshLive(); }, REFRESH_MS);
 keepCameras();

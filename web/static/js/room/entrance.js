@@ -39,6 +39,8 @@ export class Entrance {
     document.getElementById("listen")?.addEventListener("click", () => this.enter({ microphone: false, camera: false }));
     const trouble = isViewer ? (globalThis.RTCPeerConnection ? null : "unable") : browserTrouble();
     if (trouble) this.showTrouble(trouble);
+    // Disabled until now, so that no tap is lost while a slow line still loads the scripts.
+    /** @type {HTMLButtonElement} */ (byId("enter")).disabled = false;
   }
 
   setUpName() {
