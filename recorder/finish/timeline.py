@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["find_runs", "monotonic_dts", "to_engine_us"]
+__all__ = ["find_runs", "monotonic_dts", "spread", "to_engine_us"]
 
 _Times = npt.NDArray[np.int64]
 
 _WINDOW_US = 10_000_000
 # RTP time and our time that disagree by more than this between two frames: the sender began anew.
 _JUMP_US = 500_000
+_TICK_US = 1_000
 # Without sender reports the least delayed frames come closest to the truth.
 _ARRIVAL_QUANTILE = 0.1
 
@@ -98,6 +99,13 @@ def monotonic_dts(pts: _Times) -> _Times:
         return pts
     ordered = np.sort(pts)
     dts: _Times = ordered - max(0, int((ordered - pts).max()))
-    # Equal times would be refused by muxers: each is at least 1 after the one before.
-    steps = np.arange(len(dts))
-    return np.maximum.accumulate(dts - steps) + steps
+    return spread(dts)
+
+
+def spread(times_us: _Times) -> _Times:
+    """Make times strictly increasing, by the coarsest tick of our containers (WebM: 1 ms).
+
+    Muxers refuse times that are equal once rounded to the ticks of their file.
+    """
+    steps = np.arange(len(times_us)) * _TICK_US
+    return np.maximum.accumulate(times_us - steps) + steps

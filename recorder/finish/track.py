@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recorder.finish.bitstream import h264_parameter_sets, opus_duration_us, vp8_size
-from recorder.finish.timeline import monotonic_dts, to_engine_us
+from recorder.finish.timeline import monotonic_dts, spread, to_engine_us
 from recorder.manifest import Manifest, TrackEntry
 from recorder.segment import FrameRecord, SegmentScan, scan_segment
 from sfu.ids import Codec
@@ -126,8 +126,7 @@ def _load(path: Path, entry: TrackEntry, zero_us: int) -> Track | None:
         # Where times repeat (pictures from before the start), nothing may be shown undecoded.
         track.pts_us = np.maximum(track.pts_us, track.dts_us)
     else:
-        steps = np.arange(len(track))
-        track.pts_us = np.maximum.accumulate(track.pts_us - steps) + steps
+        track.pts_us = spread(track.pts_us)
         track.dts_us = track.pts_us
     return track
 

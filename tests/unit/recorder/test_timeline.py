@@ -7,7 +7,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.finish.timeline import find_runs, monotonic_dts, to_engine_us
+from recorder.finish.timeline import find_runs, monotonic_dts, spread, to_engine_us
 
 Times = npt.NDArray[np.int64]
 
@@ -87,3 +87,11 @@ def test_b_frames_are_decoded_before_they_are_shown() -> None:
     dts = monotonic_dts(pts)
     assert np.all(np.diff(dts) > 0)
     assert np.all(dts <= pts)
+
+
+def test_times_that_repeat_stay_apart_in_every_container() -> None:
+    """Pictures from before the start all lie at 0; files count in ms or in 1/90000 s."""
+    spread_us = spread(np.array([0, 0, 0, 111, 100_000], np.int64))
+    assert spread_us.tolist() == [0, 1000, 2000, 3000, 100_000]
+    dts_us = monotonic_dts(np.zeros(7, np.int64))
+    assert np.unique(dts_us * 90_000 // 1_000_000).size == 7
