@@ -19,6 +19,8 @@ use super::ring::View;
 /// A switch away from a running layer replays less than a join does: the viewer already has a
 /// picture, and every replayed frame costs the link that the switch may be meant to relieve.
 const SWITCH_AGE_US: Micros = 1_000_000;
+/// Numbers that late packets of the old layer may be behind the newest one.
+const MAX_BEHIND: u64 = 500;
 /// What may leave at once when a replay starts or resumes.
 const REPLAY_BURST_BYTES: i64 = 10_000;
 
@@ -320,6 +322,7 @@ impl Flow {
         let Some((epoch, until)) = &self.tail else {
             return;
         };
+        let newest = self.epoch.as_ref().map_or(0, Epoch::next_out_seq_ext);
         let encoding = &encodings[usize::from(epoch.encoding)];
         if now >= *until || encoding.generation != epoch.generation {
             self.tail = None;
@@ -334,7 +337,8 @@ impl Flow {
                 .ring
                 .view(seq_ext)
                 .and_then(|view| late(epoch, view));
-            if let Some(outgoing) = out {
+            // SRTP takes no number that is too far behind the newest one.
+            if let Some(outgoing) = out.filter(|out| out.out_seq_ext + MAX_BEHIND > newest) {
                 emit(encoding, outgoing);
             }
         }

@@ -1,0 +1,25 @@
+//! Random programs against the core: nothing panics, no number is used twice.
+
+mod driver;
+
+#[test]
+fn random_programs_break_nothing() {
+    let mut forwarded = 0;
+    for seed in 0..120u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let bytes: Vec<u8> = (0..10_000)
+            .map(|_| {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state as u8
+            })
+            .collect();
+        forwarded += driver::run(&bytes);
+    }
+    assert!(
+        forwarded > 2_000,
+        "the programs reach the subscribers: {forwarded}"
+    );
+}
