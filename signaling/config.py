@@ -63,7 +63,6 @@ class Timeouts:
     refresh_s: float = 300.0
     dynacast_off_s: float = 5.0
     negotiation_delay_s: float = 0.01
-    unclaimed_offer_s: float = 1.0  # how long an offer waits for the add_track of its new sections
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Time is an argument, so the library's own checks of `exp` and `nbf` are switched
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -171,7 +172,9 @@ class TokenKeys:
         claims = self._decode(token)
         for name in ("exp", "nbf"):
             value = claims.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            # Python's JSON knows Infinity and NaN.
+            if not is_number or not math.isfinite(value):
                 raise AuthError("invalid_token", f"invalid authorization token: bad claim {name}")
         if "exp" not in claims:
             raise AuthError("invalid_token", "invalid authorization token: exp is required")
