@@ -5,6 +5,7 @@ Each person is a browser context of its own. Taps are counted, so that tests can
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import unquote
 
@@ -130,7 +131,19 @@ class Person:
 
     async def until_seen(self, selector: str, *, num_frames: int = 5) -> None:
         """Wait until a video shows the fake camera's green picture in decoded frames."""
-        await self.until(_DECODED, [selector, num_frames])
+        # Not wait_for_function: to it a promise is true, whatever comes of it.
+        deadline_s = time.monotonic() + WAIT_MS / 1000
+        while not await self.page.evaluate(_DECODED, [selector, num_frames]):
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"no pictures in {selector}: {await self._videos()}")
+            await self.page.wait_for_timeout(100)
+
+    async def _videos(self) -> Any:
+        return await self.page.evaluate(
+            """() => [...document.querySelectorAll("video")].map((v) => [
+              v.closest("[aria-label]")?.ariaLabel, v.id, v.hidden, v.videoWidth, v.currentTime,
+            ])"""
+        )
 
     async def until_tile(self, name: str, *, num_frames: int = 5) -> None:
         """Wait until somebody's picture is seen on the stage."""
