@@ -9,6 +9,7 @@ it answers each line on stdin (`mark`, `report`) with a line of JSON.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ from testkit.server import AislecastServer
 WIDTH, HEIGHT, FPS = 320, 180, 20
 SAMPLE_RATE, TONE_HZ = 48_000, 440.0
 MAX_GAP_S = 0.5
+MAX_OWN_GAP_S = 1.5
 ANSWER_TIMEOUT_S = 60.0
 
 
@@ -38,6 +40,7 @@ class Report:
     frames: int
     video_gap_s: float
     audio_gap_s: float
+    own_gap_s: float
     disconnects: int
     tone_hz: float
 
@@ -96,11 +99,17 @@ class Witness:
         self._ask("mark")
 
     def check(self) -> Report:
-        """Return what happened since the mark; fail if the pair noticed anything."""
+        """Return what happened since the mark; fail if the pair noticed anything.
+
+        A machine that is busy with other things stops the pair itself now and then. Its own longest
+        stop is measured beside, by a loop that has nothing to do with the server, and allowed for.
+        """
         report = Report(**self._ask("report"))  # type: ignore[arg-type]
+        allowed_s = MAX_GAP_S + min(report.own_gap_s, MAX_OWN_GAP_S)
         assert report.disconnects == 0, report
-        assert report.video_gap_s <= MAX_GAP_S, report
-        assert report.audio_gap_s <= MAX_GAP_S, report
+        assert report.frames > 0, report
+        assert report.video_gap_s <= allowed_s, report
+        assert report.audio_gap_s <= allowed_s, report
         assert abs(report.tone_hz - TONE_HZ) < 20, report
         return report
 
@@ -132,7 +141,7 @@ class _Gaps:
 class _Pair:
     def __init__(self) -> None:
         self.ann, self.ben = rtc.Room(), rtc.Room()
-        self.video, self.audio = _Gaps(), _Gaps()
+        self.video, self.audio, self.own = _Gaps(), _Gaps(), _Gaps()
         self.samples = np.zeros(0, np.int16)
         self.disconnects = 0
         self.tasks: list[asyncio.Task[None]] = []
@@ -197,6 +206,7 @@ class _Pair:
             source.capture_frame(frame)
             number += 1
             await asyncio.sleep(1 / FPS)
+            self.own.arrived()
 
     async def _sing(self, source: rtc.AudioSource) -> None:
         at, step = 0, SAMPLE_RATE // 100
@@ -220,6 +230,15 @@ class _Pair:
         self.disconnects = 0
         self.video.mark()
         self.audio.mark()
+        self.own.mark()
+
+    async def see_more(self) -> None:
+        """Wait for some frames more, so that harm done at the very end shows too."""
+        wanted = self.video.count + 5
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                while self.video.count < wanted:
+                    await asyncio.sleep(0.02)
 
     def report(self) -> dict[str, float]:
         return {
@@ -227,6 +246,7 @@ class _Pair:
             "frames": self.video.count,
             "video_gap_s": self.video.longest_s(),
             "audio_gap_s": self.audio.longest_s(),
+            "own_gap_s": self.own.longest_s(),
             "disconnects": self.disconnects,
             "tone_hz": self.tone_hz(),
         }
@@ -255,6 +275,7 @@ async def _main(url: str, token_a: str, token_b: str) -> None:
             pair.mark()
             _say({"marked": 1})
         else:
+            await pair.see_more()
             _say(pair.report())
     await pair.stop()
 

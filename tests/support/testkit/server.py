@@ -55,6 +55,7 @@ class AislecastServer:
         self._arguments = arguments
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._checked_chars = 0
 
     @property
     def output(self) -> str:
@@ -122,10 +123,12 @@ class AislecastServer:
             self._process = None
 
     def check_log(self) -> None:
-        """Fail where something went wrong inside."""
-        trouble = _TROUBLE.search(self.output)
+        """Fail where something went wrong inside since the last check."""
+        output = self.output[self._checked_chars :]
+        self._checked_chars += len(output)
+        trouble = _TROUBLE.search(output)
         if trouble:
-            shown = self.output[max(0, trouble.start() - 1500) : trouble.start() + 3000]
+            shown = output[max(0, trouble.start() - 1500) : trouble.start() + 3000]
             raise AssertionError(f"the server logged trouble:\n{shown}")
 
     def token(self, identity: str, room: str = "room", **grants: object) -> str:
