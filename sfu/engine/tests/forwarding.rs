@@ -8,12 +8,7 @@ use sim::peer::Heard;
 use sim::{AudioTrack, CLEAN, VideoTrack, World};
 
 fn run(world: &mut World, videos: &mut [VideoTrack], audios: &mut [AudioTrack], us: u64) {
-    let until = world.now + us;
-    while world.now < until {
-        videos.iter_mut().for_each(|track| track.step(world));
-        audios.iter_mut().for_each(|track| track.step(world));
-        world.run_for(1_000);
-    }
+    world.play(videos, audios, us, |_| {});
 }
 
 #[test]
@@ -168,16 +163,14 @@ fn losses_are_repaired_on_both_sides() {
     world.peers[publisher].uplink.loss_permille = 50;
     world.peers[subscriber].downlink.loss_permille = 50;
     let mut track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    let until = world.now + 5_000_000;
-    while world.now < until {
-        track.step(&mut world);
-        world.run_for(1_000);
-        if world.now % 20_000 < 1_000 {
-            if let Some(nack) = world.peers[subscriber].nack(500) {
-                world.send(subscriber, nack);
-            }
-        }
-    }
+    world.play(
+        std::slice::from_mut(&mut track),
+        &mut [],
+        5_000_000,
+        |world| {
+            world.nack_now_and_then(subscriber, 500);
+        },
+    );
     assert!(world.core.counters().nacks_sent > 0 && world.core.counters().rtx_received > 0);
     let row = world.sink_row(sink);
     assert!(row.rtx_sent > 0, "{row:?}");

@@ -7,6 +7,8 @@
 mod replay;
 mod seek;
 mod temporal;
+#[cfg(test)]
+mod tests;
 
 use crate::api::{Layers, Micros};
 

@@ -8,7 +8,7 @@ const LOUD_LEVEL: u8 = 35;
 pub struct Levels {
     /// Last level, 0 loud ..= 127 silent.
     pub last: u8,
-    /// Packets at [`LOUD_LEVEL`] or louder.
+    /// Packets at level 35 or louder.
     pub loud_packets: u32,
     /// Packets that carried a level.
     pub leveled_packets: u32,

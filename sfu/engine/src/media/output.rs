@@ -246,3 +246,109 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Layers;
+    use crate::media::flow::FlowStart;
+    use crate::media::sink::Sink;
+
+    fn config() -> SinkConfig {
+        let payloads = vec![
+            Payload {
+                pt: 111,
+                codec: Codec::Opus,
+                rtx_pt: 0,
+            },
+            Payload {
+                pt: 96,
+                codec: Codec::Vp8,
+                rtx_pt: 97,
+            },
+        ];
+        SinkConfig {
+            ssrc: 1,
+            rtx_ssrc: 2,
+            mid: "0".into(),
+            payloads,
+        }
+    }
+
+    fn sink() -> Sink {
+        let layers = Layers {
+            spatial: 0,
+            temporal: 7,
+            paused: false,
+        };
+        let from = FlowStart {
+            out_seq_ext: 0,
+            out_ts: 0,
+            used_us: None,
+        };
+        Sink {
+            id: 1,
+            source_id: 1,
+            source: None,
+            transport: 0,
+            flow: Flow::new(false, layers, from),
+            output: Output::new(config(), 0),
+            is_listed_busy: false,
+            started_us: None,
+        }
+    }
+
+    fn outgoing(out_seq_ext: u64) -> Outgoing {
+        Outgoing {
+            content: Content::Stored(1000 + out_seq_ext),
+            epoch_id: 0,
+            out_seq_ext,
+            out_ts: 0,
+            pid: Some(3),
+            tl0: None,
+        }
+    }
+
+    #[test]
+    fn a_sink_takes_little_memory() {
+        let mut sink = sink();
+        sink.output.on_sent(0, &outgoing(1), 100);
+        assert!(sink.memory_bytes() < 8 * 1024, "{}", sink.memory_bytes());
+    }
+
+    #[test]
+    fn red_is_stripped_only_for_those_who_lack_it() {
+        let output = Output::new(config(), 0);
+        assert_eq!(output.payload_type(Codec::Red), Some((111, true)));
+        assert_eq!(output.payload_type(Codec::Opus), Some((111, false)));
+        assert_eq!(output.payload_type(Codec::H264), None);
+        assert_eq!(output.rtx_payload_type(Codec::Vp8), Some(97));
+        assert_eq!(output.rtx_payload_type(Codec::Opus), None);
+    }
+
+    #[test]
+    fn what_was_never_sent_or_is_of_another_time_is_not_resent() {
+        let mut sink = sink();
+        let asked = |sink: &mut Sink, seq| sink.output.resend(1_000_000, seq, &sink.flow, 0);
+        assert_eq!(asked(&mut sink, 1), Err(NotResent::Unknown));
+        sink.output.on_sent(0, &outgoing(1), 100);
+        assert_eq!(
+            asked(&mut sink, 513),
+            Err(NotResent::Unknown),
+            "the same slot"
+        );
+        assert_eq!(
+            asked(&mut sink, 1),
+            Err(NotResent::Unknown),
+            "no epoch runs"
+        );
+    }
+
+    #[test]
+    fn the_mid_is_told_until_the_peer_reports() {
+        let mut output = Output::new(config(), 0);
+        assert!(output.needs_mid());
+        output.is_reported = true;
+        assert!(!output.needs_mid());
+    }
+}

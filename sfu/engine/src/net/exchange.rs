@@ -441,6 +441,6 @@ mod tests {
     fn the_oldest_rows_are_dropped_whole() {
         let mut rows = vec![0; MAX_TWCC_BYTES - MAX_TWCC_BYTES % TWCC_ROW + 3 * TWCC_ROW];
         assert!(drop_oldest_rows(&mut rows) >= 3);
-        assert!(rows.len() <= MAX_TWCC_BYTES && rows.len() % TWCC_ROW == 0);
+        assert!(rows.len() <= MAX_TWCC_BYTES && rows.len().is_multiple_of(TWCC_ROW));
     }
 }

@@ -161,7 +161,7 @@ impl Rig {
     }
 
     fn seal_frame(&mut self, count: usize, len: usize) -> Vec<Vec<u8>> {
-        let is_key = self.frame % 300 == 0;
+        let is_key = self.frame.is_multiple_of(300);
         let packets = (0..count)
             .map(|at| self.seal(is_key, at, count, len))
             .collect();

@@ -375,10 +375,9 @@ impl World {
 
     /// Every 20 ms of `play`: a peer asks again for what is missing of a stream.
     pub fn nack_now_and_then(&mut self, peer: usize, ssrc: u32) {
-        if self.now % 20_000 < 1_000 {
-            if let Some(nack) = self.peers[peer].nack(ssrc) {
-                self.send(peer, nack);
-            }
+        let is_due = self.now % 20_000 < 1_000;
+        if let Some(nack) = self.peers[peer].nack(ssrc).filter(|_| is_due) {
+            self.send(peer, nack);
         }
     }
 

@@ -147,7 +147,7 @@ fn write_elements(out: &mut [u8], header: &RtpHeader, elements: &[(u8, &[u8])]) 
         }
         cursor.put(value);
     }
-    while cursor.len() % 4 != 0 && !cursor.is_full {
+    while !cursor.len().is_multiple_of(4) && !cursor.is_full {
         cursor.put_u8(0);
     }
     let words = cursor.len().saturating_sub(HEADER_SIZE + 4) / 4;
