@@ -8,13 +8,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from recorder.errors import FinishError
 
 __all__ = ["Finisher"]
+
+OnTracks = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +34,12 @@ class Finisher:
         self._slots = asyncio.Semaphore(max_jobs)
         self._timeout_s = timeout_s
 
-    async def finish(self, directory: Path, on_progress: Callable[[float], None]) -> dict[str, Any]:
+    async def finish(
+        self, directory: Path, on_progress: Callable[[float], None], on_tracks: OnTracks
+    ) -> dict[str, Any]:
         """The result of the job, as ``FinishResult`` fields.
 
+        ``on_tracks`` gets the fields of ``TrackFile`` of every track as soon as it can be played.
         Cancelling ends the process; the job can be repeated.
 
         Raises:
@@ -43,11 +48,13 @@ class Finisher:
         async with self._slots:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await self._run(directory, on_progress)
+                    return await self._run(directory, on_progress, on_tracks)
             except TimeoutError:
                 raise FinishError("finish_timeout", "making the file took too long") from None
 
-    async def _run(self, directory: Path, on_progress: Callable[[float], None]) -> dict[str, Any]:
+    async def _run(
+        self, directory: Path, on_progress: Callable[[float], None], on_tracks: OnTracks
+    ) -> dict[str, Any]:
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -68,6 +75,8 @@ class Finisher:
                 message = json.loads(line)
                 if "progress" in message:
                     on_progress(message["progress"])
+                elif "tracks" in message:
+                    await on_tracks(message["tracks"])
                 else:
                     outcome = message
             await process.wait()

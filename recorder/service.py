@@ -7,7 +7,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ class RecorderService:
         self._stopping: dict[str, asyncio.Task[Recording]] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._progress: dict[str, float] = {}
+        self._finishing: dict[str, Recording] = {}
         self._is_draining = False
         self.on_change: list[OnChange] = []
         self.counters = {
@@ -278,9 +279,12 @@ class RecorderService:
         return recording
 
     async def _run_job(self, recording: Recording) -> None:
+        self._finishing[recording.id] = recording
         try:
             result = await self._finisher.finish(
-                self._path(recording.id), lambda part: self._handle_progress(recording, part)
+                self._path(recording.id),
+                lambda part: self._handle_progress(recording.id, part),
+                lambda tracks: self._handle_tracks(recording.id, tracks),
             )
             fields = result_fields(result, int(recording.started_at_s * 1e6))
             ready = await self._store.update(recording.id, **fields)
@@ -299,15 +303,22 @@ class RecorderService:
             await self._fail(recording.id, "finish_crashed")
         finally:
             self._progress.pop(recording.id, None)
+            self._finishing.pop(recording.id, None)
 
     async def _fail(self, recording_id: str, reason: str) -> None:
         failed = await self._store.update(recording_id, state=RecordingState.FAILED, reason=reason)
         self.counters["recordings_failed"] += 1
         self._announce(failed)
 
-    def _handle_progress(self, recording: Recording, part: float) -> None:
-        self._progress[recording.id] = part
-        self._announce(replace(recording, state=RecordingState.FINISHING))
+    def _handle_progress(self, recording_id: str, part: float) -> None:
+        self._progress[recording_id] = part
+        if (known := self._finishing.get(recording_id)) is not None:
+            self._announce(known)
+
+    async def _handle_tracks(self, recording_id: str, tracks: Sequence[dict[str, Any]]) -> None:
+        """Tracks can be played one by one while the session's file is still being made."""
+        files = tuple(TrackFile(**track) for track in tracks)
+        self._finishing[recording_id] = await self._store.update(recording_id, tracks=files)
 
     def _with_progress(self, recording: Recording) -> Recording:
         if recording.state is not RecordingState.FINISHING:

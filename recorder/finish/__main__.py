@@ -1,6 +1,7 @@
 """``python -m recorder.finish DIRECTORY``: one finish job, spoken to by lines of JSON.
 
-Prints ``{"progress": 0.42}`` while it works, at the end ``{"result": …}`` or ``{"error": …}``.
+Prints ``{"progress": 0.42}`` while it works, ``{"tracks": […]}`` when those can be played, and at
+the end ``{"result": …}`` or ``{"error": …}``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from recorder.errors import FinishError, disk_reason
@@ -21,7 +23,11 @@ def main(directory: Path) -> int:
     # Forwarding comes first on a busy machine.
     os.nice(_NICENESS)
     try:
-        result = finish_recording(directory, lambda part: _say({"progress": round(part, 3)}))
+        result = finish_recording(
+            directory,
+            lambda part: _say({"progress": round(part, 3)}),
+            lambda tracks: _say({"tracks": [asdict(track) for track in tracks]}),
+        )
     except FinishError as error:
         _say({"error": {"code": error.code, "message": str(error)}})
         return 1

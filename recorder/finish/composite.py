@@ -10,6 +10,7 @@ import av
 import av.error
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from recorder.finish.copy import TimedPacket
 from recorder.finish.layout import Tile, fit, grid, stage
@@ -48,6 +49,8 @@ class _Picture:
         name = "vp8" if track.codec is Codec.VP8 else "h264"
         self._decoder: Any = av.CodecContext.create(name, "r")
         self._decoder.thread_count = 1
+        # Kept: setting one up costs more than scaling a frame.
+        self._scaler: Any = VideoReformatter()
         self._waiting: list[tuple[int, Any]] = []
 
     def advance(self, at_us: int) -> bool:
@@ -80,7 +83,13 @@ class _Picture:
     def draw(self, canvas: _Canvas, tile: Tile) -> None:
         """Scale the picture into the middle of a tile."""
         inner = fit(self._frame.width, self._frame.height, tile)
-        scaled = self._frame.reformat(inner.width, inner.height, "yuv420p").to_ndarray()
+        scaled = self._scaler.reformat(
+            self._frame,
+            inner.width,
+            inner.height,
+            "yuv420p",
+            interpolation=Interpolation.FAST_BILINEAR,
+        ).to_ndarray()
         _paste(canvas, scaled, inner)
 
 

@@ -28,6 +28,7 @@ _SESSION_NAME = "session"
 _VERSION = 1
 
 OnProgress = Callable[[float], None]
+OnTracks = Callable[[list[TrackFile]], None]
 
 
 @dataclass
@@ -55,8 +56,12 @@ class FinishResult:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
-def finish_recording(directory: Path, on_progress: OnProgress) -> FinishResult:
+def finish_recording(
+    directory: Path, on_progress: OnProgress, on_tracks: OnTracks = lambda tracks: None
+) -> FinishResult:
     """Make the playable files of the recording in ``directory``; may be repeated at any time.
+
+    ``on_tracks`` is called when the tracks can be played one by one, before the long part.
 
     Raises:
         FinishError: with the reason.
@@ -79,6 +84,7 @@ def finish_recording(directory: Path, on_progress: OnProgress) -> FinishResult:
         )
         for index, entry in enumerate(manifest.tracks)
     ]  # fmt: skip
+    on_tracks(files)
     on_progress(0.1)
     zero_us = min(track.start_us for track in all_tracks)
     end_us = max(track.end_us for track in all_tracks)

@@ -14,11 +14,10 @@ import numpy.typing as npt
 from recorder.finish.copy import TimedPacket
 from recorder.finish.track import Track
 
-__all__ = ["CHUNK_US", "Mixer"]
+__all__ = ["Mixer"]
 
 _RATE_HZ = 48_000
 # Mixed at once; also the window in which loudness is measured.
-CHUNK_US = 500_000
 _CHUNK = _RATE_HZ // 2
 # Packets whose time differs by less from the end of the one before are its continuation.
 _SLACK = _RATE_HZ * 40 // 1000
@@ -94,7 +93,7 @@ class Mixer:
     def __init__(self, tracks: Sequence[Track], zero_us: int, end_us: int) -> None:
         """Reads nothing yet."""
         self._tracks = [_TrackAudio(track, zero_us) for track in tracks]
-        self._num_chunks = -(-(end_us - zero_us) // CHUNK_US)
+        self._num_samples = (end_us - zero_us) * _RATE_HZ // 1_000_000
         self._gain = 1.0
         self.loudest = ""
 
@@ -102,8 +101,9 @@ class Mixer:
         """The mix, encoded by ``stream``."""
         samples_per_frame = 960 if stream.codec_context.name == "libopus" else 1024
         fifo = av.AudioFifo()
-        for number in range(self._num_chunks):
-            fifo.write(self._frame(self._mix(number * _CHUNK), number * _CHUNK))
+        for start in range(0, self._num_samples, _CHUNK):
+            mixed = self._mix(start)[:, : self._num_samples - start]
+            fifo.write(self._frame(np.ascontiguousarray(mixed), start))
             for frame in fifo.read_many(samples_per_frame):
                 yield from _timed(stream.encode(frame))
         if (rest := fifo.read(0)) is not None:

@@ -25,7 +25,7 @@ async def record(directory: Path) -> None:
     await service.recover()
     recording = await service.start("shop", "Walk")
     source: Any = FakeSource(is_audio=False)
-    frames = list(to_frames(encode_video(Codec.VP8, 1000), Codec.VP8))
+    frames = list(to_frames(encode_video(Codec.VP8, 300), Codec.VP8))
     service.add_track(recording.id, Participant("ann"), TrackInfo("TR_v", "camera"), source)
     print(recording.id, flush=True)
     began_s = time.monotonic()

@@ -89,6 +89,28 @@ async def test_from_start_to_replay(service: RecorderService) -> None:
     assert any(state == "finishing" and 0 < part < 1 for state, part in news)
 
 
+async def test_tracks_can_be_played_while_the_session_is_composed(
+    service: RecorderService,
+) -> None:
+    recording = await record(service)
+    second: Any = FakeSource(is_audio=False)
+    service.add_track(recording.id, Participant("bob"), TrackInfo("TR_w", "camera"), second)
+    second.frames = list(VIDEO)
+    await asyncio.sleep(0.1)
+    seen: list[tuple[str, int]] = []
+    service.on_change.append(lambda changed: seen.append((changed.state, len(changed.tracks))))
+    await service.stop(recording.id)
+    async with asyncio.timeout(60):
+        while not (current := await service.get(recording.id)).tracks:
+            await asyncio.sleep(0.01)
+    if current.state is RecordingState.FINISHING:
+        path, _ = await service.file_path(recording.id, "003-video")
+        assert path.is_file()
+    ready = await until(service, recording.id, RecordingState.READY)
+    assert ready.mime == "video/mp4" and ready.participants == ("ann", "bob")
+    assert ("finishing", 3) in seen
+
+
 async def test_recordings_are_private_until_published(service: RecorderService) -> None:
     recording = await record(service)
     await service.stop(recording.id)
@@ -245,7 +267,7 @@ async def test_kill_9_loses_two_seconds_at_most(tmp_path: Path, seconds: float) 
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as child:
         reading = asyncio.create_task(asyncio.to_thread(lambda: lines.extend(child.stdout or ())))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(lines) < 25 * seconds:
                 await asyncio.sleep(0.01)
         child.send_signal(signal.SIGKILL)
