@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN: Final = "***"
@@ -117,4 +118,15 @@ def configure_logs(
     # Their debug lines hold SDP, keys and addresses, one per packet.
     for name in ("aiortc", "aioice", "aiohttp", "asyncio", "libav", "av"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("aiohttp.server").addFilter(is_worth_logging)
     logging.captureWarnings(True)
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """Drop aiohttp's errors about malformed requests (a filter).
+
+    They are their senders' fault and answered with 400. aiohttp would write a traceback for each,
+    with a piece of the request that may hold half a token, which no pattern knows again.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)

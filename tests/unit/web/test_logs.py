@@ -8,6 +8,7 @@ import logging
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from web.ops.logs import Scrubber, configure_logs
 
@@ -87,3 +88,12 @@ def test_chatty_libraries_are_kept_quiet(lines: io.StringIO) -> None:
     logging.getLogger("aioice.ice").debug("candidate")
     logging.getLogger("aiohttp.access").info('"GET /rtc?access_token=x"')
     assert lines.getvalue() == ""
+
+
+def test_malformed_requests_write_nothing(lines) -> None:
+    logger = logging.getLogger("aiohttp.server")
+    for error in (BadHttpMessage("a piece of a request"), ValueError("our own fault")):
+        logger.error("Error handling request", exc_info=error)
+    written = lines.getvalue()
+    assert "a piece of a request" not in written
+    assert "our own fault" in written
