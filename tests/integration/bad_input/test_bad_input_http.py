@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 
 import aiohttp
@@ -56,8 +57,12 @@ async def test_nothing_private_without_rights(
 ) -> None:
     plain = server.token("guest", "aisle")
     async with aiohttp.ClientSession() as session:
-        for headers in ({}, {"Authorization": f"Bearer {plain}"}, {"Cookie": "aislecast_host=1.a.b"}):
-            body = {"room": "aisle", "role": "host", "title": "t", "name": "n"}
+        for headers in (
+            {},
+            {"Authorization": f"Bearer {plain}"},
+            {"Cookie": "aislecast_host=1.a.b"},
+        ):
+            body = {"title": "t"} if path == "/api/rooms" else {"room": "aisle", "role": "host"}
             headers = {**headers, "X-Requested-With": "fetch"}
             request = session.request(
                 method, server.url + path, json=None if method == "GET" else body, headers=headers
@@ -99,8 +104,6 @@ async def test_bodies_are_bounded(server: AislecastServer, path: str, content_ty
 
 async def test_compressed_bodies_do_not_grow(server: AislecastServer) -> None:
     """A gzip bomb as request body: bounded by what comes out, not by what goes in."""
-    import gzip
-
     bomb = gzip.compress(bytes(100 << 20))
     before = server.metrics()["process_resident_memory_bytes"]
     headers = {
@@ -140,7 +143,9 @@ async def test_broken_json(server: AislecastServer, body: bytes) -> None:
             assert answer.status == 400, await answer.text()
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff" * 50, b"{", b"[" * 5000, b'{"name": 5}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 50, b"{", b"[" * 5000, b'{"name": 5}'], ids=range(5)
+)
 async def test_broken_server_calls(server: AislecastServer, body: bytes) -> None:
     token = server.token("admin", "aisle", room_create=True, room_admin=True)
     headers = {"Authorization": f"Bearer {token}"}
@@ -150,7 +155,8 @@ async def test_broken_server_calls(server: AislecastServer, body: bytes) -> None
                 url = f"{server.url}/twirp/livekit.RoomService/{method}"
                 headers = {"Content-Type": content_type}
                 async with session.post(url, data=body, headers=headers) as answer:
-                    assert 400 <= answer.status < 500, (method, await answer.text())
+                    allowed = {501} if method == "NoSuchMethod" else set(range(400, 500))
+                    assert answer.status in allowed, (method, await answer.text())
                     assert set(await answer.json()) >= {"code", "msg"}
 
 

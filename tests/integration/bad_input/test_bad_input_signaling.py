@@ -66,7 +66,11 @@ async def test_broken_offers_end_that_client_alone(
         await signal.send(offer=Offer(type="offer", sdp=sdp, id=3))
         await signal.send(ping=1)
         answer = await signal.receive()
-        while answer is not None and answer.WhichOneof("message") not in ("leave", "answer", "pong"):
+        while answer is not None and answer.WhichOneof("message") not in (
+            "leave",
+            "answer",
+            "pong",
+        ):
             answer = await signal.receive()
         assert time.monotonic() - started_s < 2
         # Refused with a reason, or (where the rubbish is harmless) answered.

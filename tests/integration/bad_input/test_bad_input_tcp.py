@@ -41,9 +41,7 @@ async def test_rubbish_over_ice_tcp(server: AislecastServer, counts) -> None:
 
 async def test_hundreds_of_silent_ice_tcp_connections(server: AislecastServer, counts) -> None:
     """They neither keep the ports nor the healthy pair busy, and are closed before long."""
-    opened = [
-        await asyncio.open_connection("127.0.0.1", server.rtc_tcp_port) for _ in range(MANY)
-    ]
+    opened = [await asyncio.open_connection("127.0.0.1", server.rtc_tcp_port) for _ in range(MANY)]
     for _, writer in opened[::2]:
         writer.write(b"\0")  # half of a length
     waits = [is_closed(reader, 20) for reader, _ in opened]
@@ -76,7 +74,8 @@ async def test_slow_http_keeps_nobody_waiting(server: AislecastServer) -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", {400}),
         (b"POST /twirp/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", {400}),
         (
-            b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n",
             {400, 404},
         ),
         (b"GET / HTTP/1.1\r\nHost: \x00\r\n\r\n", {400}),

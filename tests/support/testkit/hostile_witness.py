@@ -1,9 +1,9 @@
 """Two healthy people in a room while somebody else misbehaves: do they notice?
 
-They run in a process of their own, so that what an attack costs the attacker is not taken for harm
-done to them. Ann sends a moving picture and a tone, Ben watches and listens; both report the longest
-silence and every disconnect. `python -m testkit.hostile_witness URL TOKEN_A TOKEN_B` is that process:
-it answers each line on stdin (`mark`, `report`) with a line of JSON.
+They run in a process of their own, so that what an attack costs the attacker is not taken for
+harm done to them. Ann sends a moving picture and a tone, Ben watches and listens; both report the
+longest silence and every disconnect. `python -m testkit.hostile_witness URL TOKEN_A TOKEN_B` is
+that process: it answers each line on stdin (`mark`, `report`) with a line of JSON.
 """
 
 from __future__ import annotations

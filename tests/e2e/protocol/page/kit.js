@@ -231,6 +231,13 @@ const kit = {
     });
   },
 
+  async keepSending(text) {
+    for (let time = 0; time < 5; time += 1) {
+      await kit.sendData(text, { reliable: true });
+      await new Promise((done) => setTimeout(done, 300));
+    }
+  },
+
   async sendMany(texts) {
     for (const text of texts) await kit.sendData(text, { reliable: true });
   },
