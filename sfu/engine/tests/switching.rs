@@ -386,3 +386,27 @@ fn a_replay_is_paced() {
     let last = stage.world.peers[late].stream(900).last().unwrap().at;
     assert!(last > stage.world.now - 60_000);
 }
+
+#[test]
+fn edge_19_a_sender_used_again_is_known_without_mid_and_rid_over_roll_overs() {
+    let mut stage = stage(87, CLEAN, 0);
+    let mut source = aislecast_engine::api::SourceId(4);
+    stage.play(1_000_000);
+    stage.track.says_who = false;
+    for _ in 0..3 {
+        stage.world.apply(Command::RemoveSource { source });
+        stage.world.apply(Command::RemoveSink { sink: stage.sink });
+        stage.play(300_000);
+        // Past the wrap of the numbers, so that only a kept roll-over count decrypts.
+        for layer in &mut stage.track.layers {
+            layer.seq = layer.seq.wrapping_add(30_000);
+        }
+        stage.play(100_000);
+        source = stage.world.add_source(stage.publisher, "0", false, &RIDS);
+        stage.sink = stage.world.add_sink(stage.subscriber, source, 500, 0);
+        stage.play(2_500_000);
+        let stream = stage.world.peers[stage.subscriber].stream(500);
+        assert!(stream.last().unwrap().at > stage.world.now - 100_000);
+    }
+    assert_eq!(stage.world.core.counters().dropped_auth, 0);
+}

@@ -212,7 +212,7 @@ impl Core {
             .transport
             .and_then(|transport| self.transports.get_mut(transport))
         {
-            transport.unbind_source(index);
+            transport.unbind_source(index, &source);
         }
         for sink in source.sinks {
             if let Some(sink) = self.sinks.get_mut(sink) {

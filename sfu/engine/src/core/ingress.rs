@@ -92,7 +92,8 @@ impl Core {
             transport.counts.dropped_unknown += 1;
             self.counters.dropped_unknown_ssrc += 1;
             // Nothing may be kept of SSRCs that nobody negotiated: a peer can invent any number.
-            if let Some(receiver) = &mut transport.receiver {
+            let is_stranger = transport.ended(view.ssrc).is_none();
+            if let Some(receiver) = transport.receiver.as_mut().filter(|_| is_stranger) {
                 receiver.forget(view.ssrc);
             }
             return;
@@ -258,13 +259,17 @@ fn find_place(
         PayloadKind::Media(codec, _) | PayloadKind::Rtx(_, codec) => codec,
     };
     let extensions = &view.extensions;
+    // A sender that is used again may not say who it is any more.
+    let ended = transport.ended(view.ssrc);
     let mid = extensions.mid.map(|span| span.of(data));
+    let mid = mid.or(ended.map(|ended| ended.mid.as_bytes()));
     let rid = if is_rtx {
         extensions.repaired_rid.or(extensions.rid)
     } else {
         extensions.rid
     };
     let rid = rid.map(|span| span.of(data));
+    let rid = rid.or(ended.map(|ended| ended.rid.as_bytes()));
     let mut matching = transport
         .sources
         .iter()

@@ -1,10 +1,11 @@
 //! One remote peer: addresses, keys, negotiated numbers, and what is counted of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile, TransportState};
 use crate::media::clock::NtpOffset;
 use crate::media::flow::FlowStart;
+use crate::media::source::Source;
 use crate::media::twcc::{ArrivalLog, SentHistory};
 use crate::wire::rtp::RtpWriter;
 use crate::wire::srtp::{SrtpReceiver, SrtpSender};
@@ -14,6 +15,8 @@ use super::ice::Ice;
 /// SSRCs that one peer may use at a time. Camera and screen in three layers with retransmissions
 /// are twelve; the rest is for a second camera and for tracks published anew.
 pub const MAX_SSRCS: usize = 32;
+/// Ended SSRCs remembered per peer; with those in use they stay below what SRTP keeps state for.
+const MAX_ENDED: usize = 24;
 
 /// What an SSRC of the peer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,18 @@ pub struct Binding {
     pub is_rtx: bool,
     /// `EncodingStarted` went out.
     pub is_announced: bool,
+}
+
+/// An SSRC whose track ended. A sender that is used again goes on with its SSRC and roll-over
+/// count, and may no longer say its mid and rid, as our reports told it that we know them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The SSRC.
+    pub ssrc: u32,
+    /// m-section it belonged to.
+    pub mid: String,
+    /// rid it had, or empty.
+    pub rid: String,
 }
 
 /// What a payload type stands for.
@@ -100,6 +115,7 @@ pub struct Transport {
     /// When the next periodic report is due.
     pub report_due_us: Micros,
     payloads: [Option<PayloadKind>; 128],
+    ended: VecDeque<Ended>,
     retired: HashMap<u32, FlowStart>,
     keys: Option<(SrtpProfile, Vec<u8>, Vec<u8>)>,
 }
@@ -127,6 +143,7 @@ impl Transport {
             own_ssrc,
             report_due_us: Micros::MAX,
             payloads: [None; 128],
+            ended: VecDeque::new(),
             retired: HashMap::new(),
             keys: None,
         }
@@ -136,7 +153,10 @@ impl Transport {
     /// stands for its consent (RFC 7675 §5.1).
     pub fn media_path(&self) -> Option<Path> {
         let is_heard = self.ice.state() != TransportState::Failed;
-        self.sender.as_ref().and(self.ice.selected()).filter(|_| is_heard)
+        self.sender
+            .as_ref()
+            .and(self.ice.selected())
+            .filter(|_| is_heard)
     }
 
     /// Takes negotiated numbers. Payload types are added to the known ones, so that packets under
@@ -198,27 +218,41 @@ impl Transport {
         };
         if let Some(known) = self.bindings.iter_mut().find(|known| is_same_place(known)) {
             let old = std::mem::replace(known, binding).ssrc;
-            self.forget_ssrc(old);
+            if old != binding.ssrc {
+                self.forget_ssrc(old);
+            }
+            self.ended.retain(|one| one.ssrc != binding.ssrc);
             return true;
         }
         if self.bindings.len() >= MAX_SSRCS {
             return false;
         }
         self.bindings.push(binding);
+        self.ended.retain(|one| one.ssrc != binding.ssrc);
         true
     }
 
-    /// Unbinds all SSRCs of a source.
-    pub fn unbind_source(&mut self, source: u32) {
-        while let Some(index) = self
-            .bindings
-            .iter()
-            .position(|binding| binding.source == source)
-        {
-            let ssrc = self.bindings.swap_remove(index).ssrc;
-            self.forget_ssrc(ssrc);
+    /// Unbinds all SSRCs of a source that ended.
+    pub fn unbind_source(&mut self, index: u32, source: &Source) {
+        let is_its = |binding: &Binding| binding.source == index;
+        while let Some(at) = self.bindings.iter().position(is_its) {
+            let binding = self.bindings.swap_remove(at);
+            let encoding = source.encodings.get(usize::from(binding.encoding));
+            let rid = encoding.map_or_else(String::new, |one| one.config.rid.clone());
+            let (ssrc, mid) = (binding.ssrc, source.mid.clone());
+            self.ended.push_back(Ended { ssrc, mid, rid });
         }
-        self.sources.retain(|&index| index != source);
+        while self.ended.len() > MAX_ENDED {
+            if let Some(oldest) = self.ended.pop_front() {
+                self.forget_ssrc(oldest.ssrc);
+            }
+        }
+        self.sources.retain(|&one| one != index);
+    }
+
+    /// What an SSRC stood for whose track ended.
+    pub fn ended(&self, ssrc: u32) -> Option<&Ended> {
+        self.ended.iter().find(|one| one.ssrc == ssrc)
     }
 
     /// A sink with `ssrc` ended; another one with the same SSRC goes on with its numbers.

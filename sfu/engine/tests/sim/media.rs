@@ -42,6 +42,8 @@ pub struct VideoTrack {
     pub sr_due_us: Micros,
     pub sends_reports: bool,
     pub answers_plis: bool,
+    /// Packets carry mid and rid.
+    pub says_who: bool,
     plis_seen: usize,
 }
 
@@ -74,6 +76,7 @@ impl VideoTrack {
             sr_due_us: world.now + 100_000,
             sends_reports: true,
             answers_plis: true,
+            says_who: true,
             plis_seen: 0,
         }
     }
@@ -180,8 +183,8 @@ impl VideoTrack {
             };
             layer.seq = layer.seq.wrapping_add(1);
             let extensions = OutExtensions {
-                mid: Some(self.mid.as_bytes()),
-                rid: Some(layer.rid.as_bytes()),
+                mid: self.says_who.then_some(self.mid.as_bytes()),
+                rid: self.says_who.then_some(layer.rid.as_bytes()),
                 twcc: Some(self.twcc),
                 ..OutExtensions::default()
             };
