@@ -24,15 +24,15 @@ _DATA = "UDP/DTLS/SCTP"
 MAX_SECTIONS = 64
 
 _VIDEO_FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
-_AUDIO_FEEDBACK = ("transport-cc", "nack")
+# No NACK for audio: without an RTX stream nothing can be sent again.
+_AUDIO_FEEDBACK = ("transport-cc",)
 _H264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
 # Payload types never change within a session; these are the ones that browsers use themselves.
 _FORMATS: dict[Codec, tuple[PayloadFormat, ...]] = {
     Codec.OPUS: (
         PayloadFormat(111, "opus", 48_000, 2, "minptime=10;useinbandfec=1", _AUDIO_FEEDBACK),
     ),
-    # RFC 2198 packets carry their own redundancy: no NACK for them.
-    Codec.RED: (PayloadFormat(63, "red", 48_000, 2, "111/111", ("transport-cc",)),),
+    Codec.RED: (PayloadFormat(63, "red", 48_000, 2, "111/111", _AUDIO_FEEDBACK),),
     Codec.VP8: (
         PayloadFormat(96, "VP8", 90_000, feedback=_VIDEO_FEEDBACK),
         PayloadFormat(97, "rtx", 90_000, fmtp="apt=96"),

@@ -163,7 +163,9 @@ def _answer_payloads(section: Section) -> list[PayloadFormat]:
         feedback = tuple(
             name
             for name in entry.format.feedback
-            if name in _FEEDBACK and (has_twcc or name != "transport-cc")
+            if name in _FEEDBACK
+            and (has_twcc or name != "transport-cc")
+            and (not name.startswith("nack") or _can_repair(entry))
         )
         fmtp = _answer_fmtp(section, entry)
         primaries.append(replace(entry.format, fmtp=fmtp, feedback=feedback))
@@ -171,6 +173,15 @@ def _answer_payloads(section: Section) -> list[PayloadFormat]:
             repairs.append(replace(entry.rtx, feedback=()))
     # After the codecs, so that "the first answered codec" is never a repair stream.
     return primaries + repairs
+
+
+def _can_repair(entry: AcceptedFormat) -> bool:
+    """Whether a NACK would be answered.
+
+    A packet that left once cannot leave again under its own number: SRTP would repeat a nonce. For
+    audio the engine neither answers nor sends requests without an RTX stream.
+    """
+    return not entry.codec.is_audio or entry.rtx is not None
 
 
 def _answer_fmtp(section: Section, entry: AcceptedFormat) -> str:

@@ -218,6 +218,20 @@ def test_feedback_is_a_subset_of_what_was_offered() -> None:
     assert Peer().offer("js_dual_publish_offer").media[1].payloads[0].feedback == ()
 
 
+def test_nack_for_audio_is_neither_offered_nor_answered_without_a_repair_stream() -> None:
+    def with_nack(text: str) -> str:
+        return text.replace("a=rtpmap:111 opus", "a=rtcp-fb:111 nack\r\na=rtpmap:111 opus")
+
+    answer = Peer().offer(with_nack(read_sdp("js_dual_publish_offer")))
+    audio = next(media for media in answer.media if media.kind == "audio")
+    assert audio.payloads and not any("nack" in p.feedback for p in audio.payloads)
+    subscriber = Peer(role="offerer")
+    subscriber.subscribe(is_audio=True)
+    offered = parse_sdp(subscriber.session.create_offer())
+    audio = next(media for media in offered.media if media.kind == "audio")
+    assert [p.feedback for p in audio.payloads] == [("transport-cc",)]
+
+
 def test_held_track_is_accepted_and_claimed_later_without_a_negotiation() -> None:
     peer = Peer()
     answer = peer.offer("js_dual_publish_offer", hold)
