@@ -337,6 +337,7 @@ impl Core {
 
     /// Every 50 ms: sinks follow encodings that came or went, waiting taps look again.
     pub(super) fn tick(&mut self, now: Micros) {
+        self.is_busy_due = true;
         for (_, source) in self.sources.iter_mut() {
             if !source.has_activity_changed(now) {
                 continue;

@@ -63,6 +63,9 @@ impl Core {
                 sink.is_listed_busy = true;
                 self.busy.push(source.sinks[at]);
             }
+            if sink.flow.is_in_motion() {
+                self.motion_due_us = self.motion_due_us.min(now + MOTION_INTERVAL_US);
+            }
             if result.is_started {
                 self.events.push(
                     Event::SinkStarted {
@@ -84,8 +87,12 @@ impl Core {
         }
     }
 
-    /// Sinks that wait, replay or switch, of sources that nothing arrived for.
+    /// Sinks that wait, replay or switch, of sources that nothing arrived for. Not at every flush:
+    /// a big room has thousands that wait for somebody who sends nothing.
     fn pull_busy(&mut self, now: Micros, out: &mut dyn Egress) {
+        if !std::mem::take(&mut self.is_busy_due) && now < self.motion_due_us {
+            return;
+        }
         let mut busy = std::mem::take(&mut self.busy);
         let mut is_in_motion = false;
         busy.retain(|&index| {
@@ -117,6 +124,9 @@ impl Core {
         let Some(source) = self.sources.get_mut(source_index) else {
             return false;
         };
+        if source.is_muted {
+            return false; // unmuting lists it again
+        }
         if !source.is_dirty {
             let Some(transport) = self.transports.get_mut(sink.transport) else {
                 return false;
@@ -355,4 +365,101 @@ fn stored_ts(flow: &Flow, encoding: &Encoding, outgoing: &Outgoing) -> Option<u3
         Content::Empty => return None,
     };
     encoding.ring.view(seq_ext).map(|view| view.ts_rtp)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::{
+        Command, EncodingConfig, Layers, Path, SinkConfig, SinkId, SourceConfig, SourceId,
+        TransportId,
+    };
+    use crate::core::{Core, Egress};
+
+    struct Null;
+
+    impl Egress for Null {
+        fn send(&mut self, _: Path, _: &[u8], _: Option<usize>) {}
+    }
+
+    /// A core in which `count` sinks wait for a source that sends nothing.
+    fn waiting(count: u32) -> Core {
+        let mut core = Core::new(1);
+        let transport = TransportId(1);
+        let (local_ufrag, local_pwd) = ("u".to_owned(), "p".to_owned());
+        core.apply(
+            0,
+            Command::AddTransport {
+                transport,
+                local_ufrag,
+                local_pwd,
+            },
+        );
+        let encodings = vec![EncodingConfig::default()];
+        let config = SourceConfig {
+            mid: "0".into(),
+            is_audio: true,
+            encodings,
+        };
+        core.apply(
+            0,
+            Command::AddSource {
+                source: SourceId(1),
+                transport: None,
+                config,
+            },
+        );
+        for sink in 1..=count {
+            let (ssrc, rtx_ssrc, mid, payloads) = (sink, 0, "0".into(), Vec::new());
+            let config = SinkConfig {
+                ssrc,
+                rtx_ssrc,
+                mid,
+                payloads,
+            };
+            let layers = Layers {
+                spatial: 0,
+                temporal: 7,
+                paused: false,
+            };
+            let (sink, source) = (SinkId(sink), SourceId(1));
+            core.apply(
+                0,
+                Command::AddSink {
+                    sink,
+                    transport,
+                    source,
+                    config,
+                    layers,
+                },
+            );
+        }
+        core
+    }
+
+    #[test]
+    fn sinks_that_wait_are_looked_after_by_the_tick_and_not_by_every_flush() {
+        let mut core = waiting(3);
+        core.flush(0, &mut Null);
+        assert_eq!((core.busy.len(), core.is_busy_due), (3, false));
+        core.handle_timeout(0);
+        assert!(core.is_busy_due, "a tick");
+        core.flush(0, &mut Null);
+        core.handle_timeout(10_000);
+        assert!(!core.is_busy_due, "not yet the next one");
+    }
+
+    #[test]
+    fn sinks_of_a_muted_source_are_not_looked_after_at_all() {
+        let mut core = waiting(3);
+        let mute = |muted| Command::MuteSource {
+            source: SourceId(1),
+            muted,
+        };
+        core.apply(0, mute(true));
+        core.flush(0, &mut Null);
+        assert!(core.busy.is_empty());
+        core.apply(0, mute(false));
+        core.flush(0, &mut Null);
+        assert_eq!(core.busy.len(), 3);
+    }
 }

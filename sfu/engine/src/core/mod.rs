@@ -66,6 +66,8 @@ pub struct Core {
     dirty: Vec<u32>,
     /// Sinks that wait for a start, replay or switch.
     busy: Vec<u32>,
+    /// They are to be looked after in the next flush: one joined, or it is time.
+    is_busy_due: bool,
     /// Packets that subscribers asked for since the last flush: sink, number.
     asked: Vec<(u32, u16)>,
     /// Transports whose reports are to be looked at in the next flush.
@@ -94,6 +96,7 @@ impl Core {
             timers: Timers::default(),
             dirty: Vec::new(),
             busy: Vec::new(),
+            is_busy_due: false,
             asked: Vec::new(),
             reporting: Vec::new(),
             tick_due_us: 0,
@@ -199,6 +202,7 @@ impl Core {
     }
 
     fn mark_busy(&mut self, sink: u32) {
+        self.is_busy_due = true;
         let unlisted = self.sinks.get_mut(sink).filter(|one| !one.is_listed_busy);
         if let Some(one) = unlisted {
             one.is_listed_busy = true;
