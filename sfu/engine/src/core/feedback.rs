@@ -9,6 +9,9 @@ use super::Core;
 
 /// Retransmissions waiting for a flush at most.
 const MAX_ASKED: usize = 4096;
+/// Packets that the feedback in one datagram may tell of. An honest one tells of a few hundred; a
+/// few bytes can claim tens of thousands, and all of them would be looked up.
+const MAX_STATUSES: usize = 16_384;
 /// A picture lost this shortly after a key frame left was lost before it arrived.
 const KEY_FLIGHT_US: Micros = 100_000;
 /// A subscriber is served from the cache once in this time.
@@ -29,7 +32,15 @@ impl Core {
             Err(error) => return self.count_srtp_error(index, error),
         };
         self.on_heard(now, path, index);
+        let mut num_statuses = 0;
         for packet in packets(&data[..len]) {
+            if let RtcpPacket::TransportCc(feedback) = &packet {
+                num_statuses += usize::from(feedback.status_count);
+                if num_statuses > MAX_STATUSES {
+                    self.counters.dropped_malformed += 1;
+                    continue;
+                }
+            }
             self.handle_rtcp_packet(now, index, packet);
         }
     }
@@ -170,10 +181,9 @@ impl Core {
             .flow
             .key_sent_us()
             .is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
-        let Some(source_index) = sink
-            .source
-            .filter(|_| !is_on_its_way && !sink.flow.is_busy())
-        else {
+        // A start that is on its way, or replaying, serves it.
+        let is_served = is_on_its_way || sink.flow.current().is_none() || sink.flow.is_in_motion();
+        let Some(source_index) = sink.source.filter(|_| !is_served) else {
             return;
         };
         let Some(source) = self.sources.get(source_index) else {
@@ -182,7 +192,10 @@ impl Core {
         let served_us = sink.output.pli_served_us;
         let may_serve = served_us
             .is_none_or(|served_us| now.saturating_sub(served_us) >= PLI_SERVE_INTERVAL_US);
-        if may_serve && sink.flow.restart_from_cache(now, &source.encodings) {
+        // One that waits for another layer would go dark if it were started anew: until that layer
+        // has a key frame, the running one has to have its own.
+        let is_switching = sink.flow.is_busy();
+        if may_serve && !is_switching && sink.flow.restart_from_cache(now, &source.encodings) {
             sink.output.pli_served_us = Some(now);
             self.mark_busy(at);
             return;

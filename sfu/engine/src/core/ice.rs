@@ -1,7 +1,7 @@
 //! ICE-lite (RFC 8445 §2.5): answers checks, remembers proven paths, picks the one to send on.
 
 use crate::api::{Micros, Path, TransportState};
-use crate::wire::stun::{IceRole, StunKey, StunMessage};
+use crate::wire::stun::{IceRole, StunKey, StunMessage, TransactionId};
 
 /// Paths remembered per transport.
 const MAX_PATHS: usize = 8;
@@ -10,6 +10,9 @@ const SILENT_CHECK_US: Micros = 1_000_000;
 /// Media on another proven path takes over when the selected one is silent for this long; shorter
 /// than that, it may just have been overtaken.
 const SILENT_MEDIA_US: Micros = 200_000;
+/// Checks remembered, so that nobody can send one that he overheard from another address and have
+/// the media sent there. Peers check a pair every 2.5 s and a few pairs at most.
+const MAX_SEEN: usize = 64;
 const DISCONNECTED_US: Micros = 5_000_000;
 const FAILED_US: Micros = 30_000_000;
 
@@ -37,10 +40,35 @@ struct ProvenPath {
     heard_us: Micros,
 }
 
+/// The last checks, and by which path each came first.
+#[derive(Debug, Default)]
+struct Seen {
+    checks: Vec<(TransactionId, Path)>,
+    next: usize,
+}
+
+impl Seen {
+    /// False if this check came by another path before. Peers repeat a check from the same socket
+    /// only (RFC 8445 §14.3), and a new one has an identifier of its own (RFC 8489 §6).
+    fn admit(&mut self, id: TransactionId, path: Path) -> bool {
+        if let Some((_, first)) = self.checks.iter().find(|(known, _)| *known == id) {
+            return *first == path;
+        }
+        if self.checks.len() < MAX_SEEN {
+            self.checks.push((id, path));
+        } else {
+            self.checks[self.next] = (id, path);
+            self.next = (self.next + 1) % MAX_SEEN;
+        }
+        true
+    }
+}
+
 /// What a check comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// Integrity or remote ufrag are wrong: no answer, so that nothing can be provoked.
+    /// Integrity or remote ufrag are wrong, or it is a copy from an unproven path: no answer, so
+    /// that nothing can be provoked.
     Refused,
     /// Both sides claim the controlled role: answer 487.
     RoleConflict,
@@ -63,6 +91,7 @@ pub struct Ice {
     previous: Option<Credentials>,
     remote_ufrag: String,
     paths: Vec<ProvenPath>,
+    seen: Seen,
     selected: Option<Path>,
     heard_us: Option<Micros>,
     state: TransportState,
@@ -77,6 +106,7 @@ impl Ice {
             previous: None,
             remote_ufrag: String::new(),
             paths: Vec::new(),
+            seen: Seen::default(),
             selected: None,
             heard_us: None,
             state: TransportState::New,
@@ -153,6 +183,12 @@ impl Ice {
         if !is_known || !is_remote_right {
             return CheckResult::Refused;
         }
+        // A copy that overtook the check itself must not take the answer from the peer either: on a
+        // path that is proven already a second one is answered, but moves nothing.
+        let is_copy = !self.seen.admit(message.transaction_id, path);
+        if is_copy && self.heard_on_us(path).is_none() {
+            return CheckResult::Refused;
+        }
         if matches!(message.role, Some(IceRole::Controlled(_))) {
             return CheckResult::RoleConflict;
         }
@@ -162,7 +198,8 @@ impl Ice {
         let is_restarted = is_current && self.previous.take().is_some();
         let forgotten = self.remember(now, path);
         let is_silent = self.is_selected_silent(now, SILENT_CHECK_US);
-        if message.is_use_candidate || self.selected.is_none() || is_silent {
+        let is_nominated = message.is_use_candidate && !is_copy;
+        if is_nominated || self.selected.is_none() || is_silent {
             self.selected = Some(path);
         }
         self.on_heard(now, path);

@@ -1,0 +1,101 @@
+//! Peers that know their keys and still mean harm, and wishes that must not get lost.
+
+mod sim;
+
+use std::net::SocketAddr;
+
+use aislecast_engine::api::{Command, Layers};
+use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
+use sim::peer::Heard;
+use sim::{CLEAN, VideoTrack, World};
+
+#[test]
+fn an_overheard_check_sent_from_elsewhere_does_not_move_the_media() {
+    let mut world = World::new(1);
+    let publisher = world.add_peer(CLEAN);
+    let subscriber = world.add_peer(CLEAN);
+    let source = world.add_source(publisher, "0", false, &["q"]);
+    world.add_sink(subscriber, source, 500, 0);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
+    world.play(&mut tracks, &mut [], 200_000, |_| {});
+    let overheard = world.peers[subscriber].check(true);
+    world.send(subscriber, overheard.clone());
+    world.run_for(100_000);
+    let refused = world.core.counters().dropped_stun_auth;
+    let elsewhere = SocketAddr::from(([203, 0, 113, 9], 9));
+    world.play(&mut tracks, &mut [], 500_000, |world| {
+        world.inject(elsewhere, overheard.clone())
+    });
+    assert!(world.core.counters().dropped_stun_auth > refused + 400);
+    let stream = world.peers[subscriber].stream(500);
+    assert!(
+        stream.last().unwrap().at > world.now - 100_000,
+        "the media stays"
+    );
+}
+
+#[test]
+fn feedback_that_claims_tens_of_thousands_of_packets_is_bounded() {
+    let mut world = World::new(2);
+    let peer = world.add_peer(CLEAN);
+    let datagram = world.peers[peer].rtcp(|writer| {
+        for step in 0..5u64 {
+            let arrivals = [0, 8_000].map(|at| Arrival {
+                seq_ext: 100_000 + step * 8_001 + at,
+                arrived_us: 1_000_000,
+            });
+            let header = FeedbackHeader {
+                sender_ssrc: 1,
+                media_ssrc: 2,
+                feedback_count: step as u8,
+                base_seq_ext: arrivals[0].seq_ext,
+            };
+            assert!(writer.transport_cc(&header, &arrivals).is_some());
+        }
+    });
+    let before = world.core.counters().dropped_malformed;
+    world.send(peer, datagram);
+    world.run_for(100_000);
+    assert_eq!(world.core.counters().dropped_malformed - before, 3);
+}
+
+#[test]
+fn a_picture_lost_while_another_layer_is_waited_for_is_asked_of_the_running_one() {
+    let mut world = World::new(3);
+    let publisher = world.add_peer(CLEAN);
+    let subscriber = world.add_peer(CLEAN);
+    let source = world.add_source(publisher, "0", false, &["q", "f"]);
+    let sink = world.add_sink(subscriber, source, 500, 0);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q", "f"])];
+    world.play(&mut tracks, &mut [], 3_000_000, |_| {});
+    tracks[0].answers_plis = false;
+    let layers = Layers {
+        spatial: 1,
+        temporal: 7,
+        paused: false,
+    };
+    world.apply(Command::SetLayers { sink, layers });
+    world.play(&mut tracks, &mut [], 1_000_000, |_| {});
+    assert_eq!(
+        world.sink_row(sink).spatial,
+        0,
+        "the other layer has no key frame"
+    );
+    let running = tracks[0].layers[0].ssrc;
+    let num_asked = |world: &World| {
+        let heard = world.peers[publisher].heard.iter();
+        heard
+            .filter(|heard| matches!(heard, Heard::Pli(_, ssrc) if *ssrc == running))
+            .count()
+    };
+    let before = num_asked(&world);
+    let pli = world.peers[subscriber].pli(500);
+    world.send(subscriber, pli);
+    world.play(&mut tracks, &mut [], 1_000_000, |_| {});
+    assert!(num_asked(&world) > before);
+    let stream = world.peers[subscriber].stream(500);
+    assert!(
+        stream.last().unwrap().at > world.now - 100_000,
+        "it does not go dark meanwhile"
+    );
+}
