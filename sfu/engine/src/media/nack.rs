@@ -11,11 +11,18 @@ const FIRST_DELAY_US: Micros = 10_000;
 /// Bounds of the wait between two requests for one packet.
 const MIN_WAIT_US: Micros = 20_000;
 const MAX_WAIT_US: Micros = 400_000;
+/// Round trip before the first sample; that of libwebrtc and mediasoup. A shorter one would ask for
+/// a packet several times before any answer can be there.
+const FIRST_RTT_US: Micros = 100_000;
+/// Requests up to which an answer counts as one to the first of them. With none but the first,
+/// nothing would ever be learned of a round trip that is longer than expected.
+const MAX_SAMPLED_TRIES: u8 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     seq_ext: u64,
     due_us: Micros,
+    /// When it was first asked for.
     asked_us: Micros,
     tries: u8,
 }
@@ -81,7 +88,7 @@ impl NackList {
             .binary_search_by_key(&seq_ext, |missing| missing.seq_ext)
         {
             let missing = self.pending.remove(index);
-            if missing.tries == 1 {
+            if (1..=MAX_SAMPLED_TRIES).contains(&missing.tries) {
                 let sample = now.saturating_sub(missing.asked_us).min(1_000_000);
                 self.rtt_us = if self.rtt_us == 0 {
                     sample
@@ -98,7 +105,11 @@ impl NackList {
     /// Appends the packets to ask for now; reports those that were asked for too often.
     pub fn drain_due(&mut self, now: Micros, out: &mut Vec<u64>) -> Option<GivenUp> {
         let mut given_up: Option<GivenUp> = None;
-        let wait_us = (self.rtt_us + self.rtt_us / 4).clamp(MIN_WAIT_US, MAX_WAIT_US);
+        let rtt_us = match self.rtt_us {
+            0 => FIRST_RTT_US,
+            known => known,
+        };
+        let wait_us = (rtt_us + rtt_us / 4).clamp(MIN_WAIT_US, MAX_WAIT_US);
         let mut next_us: Option<Micros> = None;
         self.pending.retain_mut(|missing| {
             if missing.due_us <= now {
@@ -111,7 +122,9 @@ impl NackList {
                     return false;
                 }
                 missing.tries += 1;
-                missing.asked_us = now;
+                if missing.tries == 1 {
+                    missing.asked_us = now;
+                }
                 // Back-off 1.25 per try, so that a dead line is not asked ten times in a burst.
                 let factor = 4 + u64::from(missing.tries - 1);
                 missing.due_us = now + (wait_us * factor / 4).min(MAX_WAIT_US);
@@ -148,8 +161,8 @@ mod tests {
         assert_eq!(due(&mut list, 9_999), []);
         assert_eq!(due(&mut list, 10_000), [5, 6]);
         list.on_arrival(25_000, 5);
-        assert_eq!(due(&mut list, 29_999), []);
-        assert_eq!(due(&mut list, 30_000), [6]);
+        assert_eq!(due(&mut list, 134_999), []);
+        assert_eq!(due(&mut list, 135_000), [6]);
         let mut tries = 2;
         while let Some(at) = list.next_due_us() {
             tries += due(&mut list, at).len();
@@ -182,6 +195,24 @@ mod tests {
         let given_up = list.on_gap(0, 200, 260).unwrap();
         assert_eq!((given_up.newest_seq_ext, given_up.count), (259, 160));
         assert!(list.is_empty());
+    }
+
+    #[test]
+    fn learns_of_a_round_trip_longer_than_the_first_wait() {
+        let mut list = NackList::default();
+        let mut num_asked = Vec::new();
+        for seq_ext in 0..8 {
+            let lost_us = seq_ext * 1_000_000;
+            list.on_gap(lost_us, seq_ext, seq_ext + 1);
+            let answered_us = lost_us + FIRST_DELAY_US + 300_000;
+            let mut count = 0;
+            while let Some(at) = list.next_due_us().filter(|&at| at < answered_us) {
+                count += due(&mut list, at).len();
+            }
+            num_asked.push(count);
+            list.on_arrival(answered_us, seq_ext);
+        }
+        assert_eq!((num_asked[0], num_asked[7]), (3, 1), "{num_asked:?}");
     }
 
     #[test]

@@ -158,6 +158,11 @@ impl Ring {
             .max(self.next_seq_ext.saturating_sub(self.capacity as u64))
     }
 
+    /// Nothing was stored since the start or the last restart.
+    pub fn is_empty(&self) -> bool {
+        self.first_seq_ext == self.next_seq_ext
+    }
+
     /// Bytes of memory taken.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.views.capacity() * size_of::<View>()

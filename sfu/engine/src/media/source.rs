@@ -95,9 +95,12 @@ impl Source {
         if self.is_audio || self.transport.is_none() {
             return;
         }
+        // A still screen may send nothing for long: then all there is to ask is the silent source.
+        let is_silent = !self.encodings.iter().any(|one| one.is_active(now));
         for (index, one) in self.encodings.iter_mut().enumerate() {
             // A layer that is switched off cannot answer, and starts with a key frame anyway.
-            let is_able = one.is_active(now) || (one.last_received_us == 0 && encoding != 255);
+            let is_able =
+                one.is_active(now) || is_silent || (one.last_received_us == 0 && encoding != 255);
             if is_able && (index == usize::from(encoding) || encoding == 255) {
                 one.budget.want();
             }
@@ -116,5 +119,44 @@ impl Source {
             .filter_map(|one| one.budget.next_due_us(one.bitrate_bps(now)))
             .min();
         nack.into_iter().chain(key).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last_received_us: [Micros; 2]) -> Source {
+        let encodings = vec![EncodingConfig::default(); 2];
+        let config = SourceConfig {
+            mid: "0".into(),
+            is_audio: false,
+            encodings,
+        };
+        let mut source = Source::new(1, Some(0), config);
+        for (encoding, at) in source.encodings.iter_mut().zip(last_received_us) {
+            encoding.last_received_us = at;
+        }
+        source
+    }
+
+    fn wanted(source: &Source) -> [bool; 2] {
+        [0, 1].map(|at| source.encodings[at].budget.is_wanted())
+    }
+
+    #[test]
+    fn a_layer_that_is_switched_off_is_not_asked_while_another_runs() {
+        let mut source = source([10_000_000, 1]);
+        source.want_key(10_000_000, 1);
+        assert_eq!(wanted(&source), [false, false]);
+        source.want_key(10_000_000, 255);
+        assert_eq!(wanted(&source), [true, false]);
+    }
+
+    #[test]
+    fn a_still_screen_is_asked_although_it_is_silent() {
+        let mut source = source([1_000_000, 0]);
+        source.want_key(10_000_000, 0);
+        assert_eq!(wanted(&source), [true, false]);
     }
 }

@@ -66,15 +66,22 @@ impl ArrivalLog {
         self.due_us
     }
 
-    /// Unreported arrivals, sorted.
+    /// Unreported arrivals, sorted. Those that come late, after newer ones were reported, are for a
+    /// feedback of their own: one that went on from them would call lost what was reported already.
     pub fn arrivals(&self) -> &[Arrival] {
-        &self.arrivals
+        let late = self
+            .arrivals
+            .partition_point(|arrival| arrival.seq_ext < self.base_seq_ext);
+        match late {
+            0 => &self.arrivals,
+            _ => &self.arrivals[..late],
+        }
     }
 
     /// The first `count` arrivals were reported; the next feedback starts at `next_seq_ext`.
     pub fn on_reported(&mut self, count: usize, next_seq_ext: u64) {
         self.arrivals.drain(..count.min(self.arrivals.len()));
-        self.base_seq_ext = next_seq_ext;
+        self.base_seq_ext = self.base_seq_ext.max(next_seq_ext);
         self.feedback_count = self.feedback_count.wrapping_add(1);
         if self.arrivals.is_empty() {
             self.due_us = None;
@@ -250,6 +257,27 @@ mod tests {
         assert_eq!(log.next_due_us(), Some(2000));
         log.on_reported(100, log.arrivals()[99].seq_ext + 1);
         assert_eq!((log.next_due_us(), log.feedback_count), (None, 1));
+    }
+
+    #[test]
+    fn a_late_arrival_is_reported_alone_and_takes_nothing_back() {
+        let mut log = ArrivalLog::default();
+        [1, 2, 4, 5]
+            .iter()
+            .for_each(|&seq| log.on_packet(1000, seq));
+        let base = log.arrivals()[0].seq_ext;
+        log.on_reported(4, base + 5);
+        [6, 3].iter().for_each(|&seq| log.on_packet(2000, seq));
+        let seqs = |log: &ArrivalLog| -> Vec<u64> {
+            log.arrivals()
+                .iter()
+                .map(|one| one.seq_ext - base)
+                .collect()
+        };
+        assert_eq!(seqs(&log), [2]);
+        log.on_reported(1, base + 3);
+        assert_eq!(log.base_seq_ext, base + 5);
+        assert_eq!(seqs(&log), [5]);
     }
 
     #[test]

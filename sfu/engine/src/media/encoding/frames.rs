@@ -19,8 +19,9 @@ impl Encoding {
             }
             before = before.wrapping_sub(1);
         }
-        // Nothing is known of what came before the very first packet: its own start must do.
-        self.ring.next_seq_ext() == 0
+        // Nothing is known of what came before a stream's very first packet, also one that started
+        // anew: its own start must do.
+        self.ring.is_empty()
     }
 
     /// Finds out whether this packet, or the one it precedes, starts a frame or a key frame.
@@ -89,5 +90,39 @@ impl Encoding {
         self.key_bytes = u32::from(start.len);
         self.counts.keyframes = self.counts.keyframes.wrapping_add(1);
         self.budget.on_keyframe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Codec, EncodingConfig};
+    use crate::media::encoding::Incoming;
+
+    fn packet(seq: u16, ts_rtp: u32, payload: &[u8]) -> Incoming<'_> {
+        Incoming {
+            seq,
+            ts_rtp,
+            is_marker: false,
+            codec: Codec::H264,
+            is_recovered: false,
+            needs_nack: true,
+            level: None,
+            orientation: None,
+            payload,
+            dependency: &[],
+            capture: &[],
+        }
+    }
+
+    #[test]
+    fn edge_04_a_stream_that_starts_anew_with_a_key_frame_is_entered_there() {
+        const SPS: [u8; 4] = [0x67, 0x42, 0xe0, 0x1f];
+        let mut encoding = Encoding::new(EncodingConfig::default(), false);
+        encoding.insert(1, &packet(100, 5000, &SPS));
+        assert_eq!(encoding.key.map(|key| key.ts_rtp), Some(5000));
+        encoding.rebind(77);
+        encoding.insert(2, &packet(9, 777, &SPS));
+        assert_eq!(encoding.key.map(|key| key.ts_rtp), Some(777));
     }
 }
