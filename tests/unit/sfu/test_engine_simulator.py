@@ -175,9 +175,13 @@ def test_ten_percent_loss_both_ways_is_repaired(seed: int) -> None:
     for peer in subscribers:
         frames = peer.streams[SUB_SSRC].frames()
         assert peer.rtx_packets > 0
-        # What comes is never damaged; nearly all of it comes.
-        assert set(frames) <= {frame.data for frame in sent}
-        assert len(frames) >= 0.9 * len(sent)
+        data = [frame.data for frame in sent]
+        # Starting may take a second key frame, as wishes for one can be lost as well. From there
+        # on nothing is damaged and next to nothing missing.
+        first = data.index(frames[0])
+        assert first <= 40
+        assert set(frames) <= set(data)
+        assert len(frames) >= 0.95 * len(data[first:])
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
