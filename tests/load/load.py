@@ -80,7 +80,7 @@ class LoadRun:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.native = aislecast_load.Load()
+        self.native = aislecast_load.Load(not options.unpaced)
         self.identity = DtlsIdentity()
         self.clients: list[LoadClient] = []
         self.failures: list[str] = []
@@ -209,6 +209,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--publishers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=10.0, help="joins per second")
     parser.add_argument("--duration", type=float, default=15.0, help="measured seconds")
+    parser.add_argument(
+        "--unpaced", action="store_true", help="publishers send whole frames at once"
+    )
     parser.add_argument("--pid", type=int, help="server process, for CPU and memory")
     return parser.parse_args()
 

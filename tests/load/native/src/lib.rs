@@ -51,12 +51,13 @@ impl Load {
 #[pymethods]
 impl Load {
     #[new]
-    fn new() -> PyResult<Self> {
+    #[pyo3(signature = (is_paced = true))]
+    fn new(is_paced: bool) -> PyResult<Self> {
         let (shared, poll) = Shared::new().map_err(|e| PyOSError::new_err(e.to_string()))?;
         let shared = Arc::new(shared);
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || thread::run(&shared, poll)
+            move || thread::run(&shared, poll, is_paced)
         });
         Ok(Self {
             shared,
@@ -157,7 +158,7 @@ impl Load {
                     extensions,
                     frames,
                     interval_us,
-                    self.shared.now_us(),
+                    self.shared.clock.now_us(),
                 )),
             });
         }
@@ -193,7 +194,7 @@ impl Load {
                 extensions,
                 frames,
                 20_000,
-                self.shared.now_us(),
+                self.shared.clock.now_us(),
             )),
         });
     }

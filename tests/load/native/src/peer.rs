@@ -1,6 +1,9 @@
 //! One client: its socket, ICE checks, keys, what it receives and what it sends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSliceMut;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use aislecast_engine::api::{Codec, ExtMap};
 use aislecast_engine::wire::demux::{PacketKind, classify};
@@ -15,9 +18,10 @@ use aislecast_engine::wire::stun::{
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 use mio::net::UdpSocket;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use crate::Event;
-use crate::publish::Outgoing;
+use crate::publish::{Outgoing, Piece};
 use crate::stats::Stream;
 use crate::thread::Context;
 
@@ -26,6 +30,7 @@ const VP8_PT: u8 = 96;
 const RTX_PT: u8 = 97;
 const CHECK_GAP_US: u64 = 50_000;
 const CONSENT_GAP_US: u64 = 2_500_000;
+const BURST_US: u64 = 5_000;
 const FEEDBACK_GAP_US: u64 = 100_000;
 const REPORT_GAP_US: u64 = 1_000_000;
 /// Arrivals kept until the next feedback; far above what 100 ms bring.
@@ -57,6 +62,8 @@ pub struct Peer {
     incoming: HashMap<u32, Incoming>,
     picture: Picture,
     outgoing: Vec<Outgoing>,
+    queue: VecDeque<Piece>,
+    next_burst_us: u64,
     twcc_sent: u16,
     twcc_id: u8,
     twcc_seqs: SeqUnwrapper,
@@ -89,6 +96,8 @@ impl Peer {
             incoming: HashMap::new(),
             picture: Picture::default(),
             outgoing: Vec::new(),
+            queue: VecDeque::new(),
+            next_burst_us: 0,
             twcc_sent: 0,
             twcc_id: 0,
             twcc_seqs: SeqUnwrapper::new(),
@@ -126,11 +135,28 @@ impl Peer {
         let _ = self.socket.send(data);
     }
 
-    /// Takes everything the socket holds.
-    pub fn receive(&mut self, context: &mut Context, now_us: &dyn Fn() -> u64) {
+    /// Takes everything the socket holds, with the time the kernel got it.
+    pub fn receive(&mut self, context: &mut Context) {
         let mut buffer = [0u8; 2048];
-        while let Ok(len) = self.socket.recv(&mut buffer) {
-            context.now_us = now_us();
+        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+        loop {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let fd = self.socket.as_raw_fd();
+            let flags = MsgFlags::MSG_DONTWAIT;
+            let Ok(message) = recvmsg::<()>(fd, &mut slices, Some(&mut control), flags) else {
+                return;
+            };
+            let len = message.bytes;
+            let kernel = message.cmsgs().ok().and_then(|mut all| {
+                all.find_map(|each| match each {
+                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+                    _ => None,
+                })
+            });
+            context.now_us = kernel.map_or_else(
+                || context.clock.now_us(),
+                |at| context.clock.from_wall_us(at),
+            );
             let datagram = &mut buffer[..len];
             match classify(datagram) {
                 PacketKind::Rtp => self.receive_rtp(datagram, context),
@@ -311,27 +337,71 @@ impl Peer {
         }
     }
 
+    /// Frames that are due enter the pacer; what it lets out is sealed and sent.
     fn send_media(&mut self, context: &mut Context) -> u64 {
-        let Some((_, sender)) = &mut self.srtp else {
-            return u64::MAX;
-        };
         let mut due_us = u64::MAX;
-        for track in &mut self.outgoing {
+        for index in 0..self.outgoing.len() {
+            let track = &mut self.outgoing[index];
+            let is_audio = track.codec.is_audio();
+            let mut sound = VecDeque::new();
             while track.next_us <= context.now_us {
-                let socket = &self.socket;
-                track.send_frame(
-                    context.now_us,
-                    &mut self.twcc_sent,
-                    sender,
-                    &mut context.times,
-                    &mut |packet| {
-                        let _ = socket.send(packet);
-                    },
-                );
+                let queue = if is_audio {
+                    &mut sound
+                } else {
+                    &mut self.queue
+                };
+                track.queue_frame(index, context.now_us, queue);
             }
             due_us = due_us.min(track.next_us);
+            self.send_pieces(&mut sound, usize::MAX, context); // sound is never paced
         }
-        due_us
+        if !self.queue.is_empty() && context.now_us >= self.next_burst_us {
+            let rate_bps: u64 = self.outgoing.iter().map(Outgoing::rate_bps).sum();
+            // libwebrtc's pacer: 2.5 times the target rate, let out in bursts of 5 ms.
+            let budget = (rate_bps * 5 / 2 * BURST_US / 8_000_000) as usize;
+            let budget = if context.is_paced { budget } else { usize::MAX };
+            let mut queue = std::mem::take(&mut self.queue);
+            self.send_pieces(&mut queue, budget, context);
+            self.queue = queue;
+            self.next_burst_us = context.now_us + BURST_US;
+        }
+        if self.queue.is_empty() {
+            due_us
+        } else {
+            due_us.min(self.next_burst_us)
+        }
+    }
+
+    fn send_pieces(
+        &mut self,
+        queue: &mut VecDeque<Piece>,
+        mut budget: usize,
+        context: &mut Context,
+    ) {
+        let Some((_, sender)) = &mut self.srtp else {
+            return;
+        };
+        let mut packet = [0u8; 1500];
+        while budget > 0
+            && let Some(piece) = queue.pop_front()
+        {
+            budget = budget.saturating_sub(piece.size());
+            let now_us = context.clock.now_us();
+            let track = &mut self.outgoing[piece.track];
+            let times = &mut context.times;
+            let sealed = track.seal(
+                &piece,
+                now_us,
+                &mut self.twcc_sent,
+                sender,
+                times,
+                &mut packet,
+            );
+            if let Some(len) = sealed {
+                // A full socket loses the datagram, as a network would; the receiver counts it.
+                let _ = self.socket.send(&packet[..len]);
+            }
+        }
     }
 
     fn send_reports(&mut self, now_us: u64) {

@@ -1,5 +1,8 @@
 //! A published track: looped frames, packetised and sent on time.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use aislecast_engine::api::{Codec, ExtMap};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::srtp::{RTP_OVERHEAD_MAX, SrtpSender};
@@ -10,6 +13,25 @@ use crate::stats::SentTimes;
 const PAYLOAD_MAX: usize = 1140;
 /// A key frame on request at most this often.
 const KEYFRAME_GAP_US: u64 = 500_000;
+
+/// One packet that waits for the pacer.
+pub struct Piece {
+    /// Index of its track in the peer.
+    pub track: usize,
+    at: usize,
+    range: Range<usize>,
+    is_first: bool,
+    is_last: bool,
+    ts_rtp: u32,
+    picture_id: u16,
+}
+
+impl Piece {
+    /// Payload bytes.
+    pub fn size(&self) -> usize {
+        self.range.len()
+    }
+}
 
 /// One encoding of a track, looped for ever.
 pub struct Outgoing {
@@ -76,15 +98,8 @@ impl Outgoing {
         (self.ts_rtp, self.sent, self.octets)
     }
 
-    /// Sends the frame that is due through `send`.
-    pub fn send_frame(
-        &mut self,
-        now_us: u64,
-        twcc_seq: &mut u16,
-        srtp: &mut SrtpSender,
-        times: &mut SentTimes,
-        send: &mut dyn FnMut(&[u8]),
-    ) {
+    /// Puts the packets of the frame that is due into `queue`, to be sent by the pacer.
+    pub fn queue_frame(&mut self, track: usize, now_us: u64, queue: &mut VecDeque<Piece>) {
         let at = self.at;
         self.at = (at + 1) % self.frames.len();
         if self.frames[at].0 {
@@ -93,18 +108,15 @@ impl Outgoing {
         let size = self.frames[at].1.len();
         let pieces = size.div_ceil(PAYLOAD_MAX).max(1);
         for piece in 0..pieces {
-            let range = size * piece / pieces..size * (piece + 1) / pieces;
-            self.send_piece(
+            queue.push_back(Piece {
+                track,
                 at,
-                range,
-                piece == 0,
-                piece + 1 == pieces,
-                now_us,
-                twcc_seq,
-                srtp,
-                times,
-                send,
-            );
+                range: size * piece / pieces..size * (piece + 1) / pieces,
+                is_first: piece == 0,
+                is_last: piece + 1 == pieces,
+                ts_rtp: self.ts_rtp,
+                picture_id: self.picture_id,
+            });
         }
         self.ts_rtp = self
             .ts_rtp
@@ -116,26 +128,28 @@ impl Outgoing {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn send_piece(
+    /// Mean bitrate of the loop.
+    pub fn rate_bps(&self) -> u64 {
+        let bytes: usize = self.frames.iter().map(|frame| frame.1.len()).sum();
+        bytes as u64 * 8_000_000 / (self.frames.len() as u64 * self.interval_us)
+    }
+
+    /// Seals one packet into `packet` and says how long it is.
+    pub fn seal(
         &mut self,
-        at: usize,
-        range: std::ops::Range<usize>,
-        is_first: bool,
-        is_last: bool,
+        piece: &Piece,
         now_us: u64,
         twcc_seq: &mut u16,
         srtp: &mut SrtpSender,
         times: &mut SentTimes,
-        send: &mut dyn FnMut(&[u8]),
-    ) {
-        let mut packet = [0u8; 1500];
+        packet: &mut [u8; 1500],
+    ) -> Option<usize> {
         let is_audio = self.codec.is_audio();
         let header = RtpHeader {
-            is_marker: is_last && !is_audio,
+            is_marker: piece.is_last && !is_audio,
             pt: self.pt,
             seq: self.seq,
-            ts_rtp: self.ts_rtp,
+            ts_rtp: piece.ts_rtp,
             ssrc: self.ssrc,
         };
         let values = OutExtensions {
@@ -145,19 +159,21 @@ impl Outgoing {
             audio_level: (self.extensions.audio_level != 0).then_some((true, 20)),
             ..OutExtensions::default()
         };
-        let Some(mut len) =
-            RtpWriter::new(self.extensions).write_header(&mut packet, &header, &values)
-        else {
-            return;
-        };
+        let writer = RtpWriter::new(self.extensions);
+        let mut len = writer.write_header(packet, &header, &values)?;
         if !is_audio {
             // RFC 7741 §4.2: X, S on the first packet of partition 0; 15-bit picture id.
-            let id = self.picture_id.to_be_bytes();
-            let descriptor = [0x80 | (u8::from(is_first) << 4), 0x80, 0x80 | id[0], id[1]];
+            let id = piece.picture_id.to_be_bytes();
+            let descriptor = [
+                0x80 | (u8::from(piece.is_first) << 4),
+                0x80,
+                0x80 | id[0],
+                id[1],
+            ];
             packet[len..len + 4].copy_from_slice(&descriptor);
             len += 4;
         }
-        let data = &self.frames[at].1[range];
+        let data = &self.frames[piece.at].1[piece.range.clone()];
         packet[len..len + data.len()].copy_from_slice(data);
         len += data.len();
         debug_assert!(len + RTP_OVERHEAD_MAX <= packet.len());
@@ -166,8 +182,6 @@ impl Outgoing {
         self.seq = self.seq.wrapping_add(1);
         self.sent = self.sent.wrapping_add(1);
         self.octets = self.octets.wrapping_add(data.len() as u32);
-        if let Ok(sealed) = srtp.protect_rtp(&mut packet, len) {
-            send(&packet[..sealed]);
-        }
+        srtp.protect_rtp(packet, len).ok()
     }
 }

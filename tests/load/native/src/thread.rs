@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aislecast_engine::wire::srtp::{SrtpReceiver, SrtpSender};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::ReceiveTimestampns;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::Event;
@@ -47,13 +49,43 @@ pub enum Command {
     Stop,
 }
 
+/// Microseconds since the start, comparable with the kernel's receive timestamps.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    started: Instant,
+    started_wall: SystemTime,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            started_wall: SystemTime::now(),
+        }
+    }
+
+    /// Now.
+    pub fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// A wall-clock time of the kernel on this clock.
+    pub fn from_wall_us(&self, wall: Duration) -> u64 {
+        let started = self
+            .started_wall
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        wall.saturating_sub(started).as_micros() as u64
+    }
+}
+
 /// What both sides of the thread see.
 pub struct Shared {
     pub commands: Mutex<Vec<Command>>,
     pub events: Mutex<Vec<Event>>,
     pub event_fd: OwnedFd,
     pub waker: Waker,
-    started: Instant,
+    pub clock: Clock,
     taken: Mutex<Option<Stats>>,
     taken_ready: Condvar,
 }
@@ -68,15 +100,11 @@ impl Shared {
             events: Mutex::default(),
             event_fd,
             waker,
-            started: Instant::now(),
+            clock: Clock::new(),
             taken: Mutex::default(),
             taken_ready: Condvar::new(),
         };
         Ok((shared, poll))
-    }
-
-    pub fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
     }
 
     /// Asks the thread for its sums and waits for them.
@@ -94,17 +122,22 @@ impl Shared {
 /// Everything the peers share on the thread.
 pub struct Context {
     pub now_us: u64,
+    pub clock: Clock,
+    /// Space a track's packets out as libwebrtc does, rather than sending whole frames at once.
+    pub is_paced: bool,
     pub stats: Stats,
     pub times: SentTimes,
     pub events: Vec<Event>,
 }
 
 /// Runs until told to stop.
-pub fn run(shared: &Shared, mut poll: Poll) {
+pub fn run(shared: &Shared, mut poll: Poll, is_paced: bool) {
     let mut peers: HashMap<u32, Peer> = HashMap::new();
     let mut events = Events::with_capacity(1024);
     let mut context = Context {
         now_us: 0,
+        clock: shared.clock,
+        is_paced,
         stats: Stats::default(),
         times: SentTimes::default(),
         events: Vec::new(),
@@ -116,10 +149,10 @@ pub fn run(shared: &Shared, mut poll: Poll) {
         );
         // An interrupted wait is an early one.
         let _ = poll.poll(&mut events, Some(wait));
-        context.now_us = shared.now_us();
+        context.now_us = shared.clock.now_us();
         for event in &events {
             if let Some(peer) = peers.get_mut(&(event.token().0 as u32)) {
-                peer.receive(&mut context, &|| shared.now_us());
+                peer.receive(&mut context);
             }
         }
         let commands = std::mem::take(&mut *shared.commands.lock().expect("no holder panics"));
@@ -129,7 +162,7 @@ pub fn run(shared: &Shared, mut poll: Poll) {
             }
             apply(command, shared, &poll, &mut peers, &mut context);
         }
-        context.now_us = shared.now_us();
+        context.now_us = shared.clock.now_us();
         due_us = u64::MAX;
         for peer in peers.values_mut() {
             due_us = due_us.min(peer.run_timers(&mut context));
@@ -158,11 +191,12 @@ fn apply(
             else {
                 return;
             };
-            if poll
+            let timed = setsockopt(&socket, ReceiveTimestampns, &true).is_ok();
+            let token = Token(peer as usize);
+            let watched = poll
                 .registry()
-                .register(&mut socket, Token(peer as usize), Interest::READABLE)
-                .is_ok()
-            {
+                .register(&mut socket, token, Interest::READABLE);
+            if timed && watched.is_ok() {
                 peers.insert(
                     peer,
                     Peer::new(peer, socket, username, local_pwd, remote_pwd),
