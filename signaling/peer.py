@@ -22,6 +22,8 @@ __all__ = ["HANDLERS", "SignalPeer"]
 
 log = logging.getLogger(__name__)
 
+_BYTES_PER_TOKEN = 16 * 1024
+
 Reason = models.DisconnectReason
 Action = rtc.LeaveRequest
 
@@ -64,7 +66,9 @@ class SignalPeer:
             return
         counters = room.context.counters
         counters["messages"] += 1
-        if self._bucket is not None and not self._bucket.take(room.context.clock.now_s()):
+        # A message of a megabyte takes as long to read as a hundred small ones.
+        cost = 1 + len(data) / _BYTES_PER_TOKEN
+        if self._bucket is not None and not self._bucket.take(room.context.clock.now_s(), cost):
             counters["closed_flooding"] += 1
             membership.remove(room, participant, Reason.PARTICIPANT_REMOVED)
             return

@@ -15,11 +15,11 @@ class TokenBucket:
         self._tokens = float(burst)
         self._filled_s = now_s
 
-    def take(self, now_s: float) -> bool:
-        """Takes one token; False when there is none."""
+    def take(self, now_s: float, count: float = 1.0) -> bool:
+        """Takes `count` tokens; False when there are not so many."""
         self._tokens = min(self._burst, self._tokens + (now_s - self._filled_s) * self._rate_per_s)
         self._filled_s = now_s
-        if self._tokens < 1.0:
+        if self._tokens < count:
             return False
-        self._tokens -= 1.0
+        self._tokens -= count
         return True

@@ -113,6 +113,11 @@ def handle_permission_rule(
     room: Room, publisher: Participant, rule: rtc.SubscriptionPermission
 ) -> None:
     """A publisher says who may receive its tracks; those affected are told."""
+    limit = room.context.config.limits.remembered_subscriptions
+    if len(rule.track_permissions) > limit:
+        # The list is walked for every subscriber and track. Who is beyond its end may not receive.
+        room.context.counters["dropped_track_permission"] += len(rule.track_permissions) - limit
+        del rule.track_permissions[limit:]
     publisher.permission_rule = None if rule.all_participants else rule
     for track in publisher.tracks.values():
         reconcile_track(room, track)

@@ -165,6 +165,38 @@ def test_any_claims_are_read_or_refused(claims: dict[str, object]) -> None:
         assert isinstance(grants.expires_s, int)
 
 
+def test_large_messages_use_up_the_rate_of_a_connection_sooner() -> None:
+    """A join's worth of ordinary messages passes, megabytes in a row do not."""
+    bench = Bench()
+    client = bench.connected("alice")
+    for _ in range(500):
+        client.send(ping=1)
+    client.send(offer=rtc.SessionDescription(type="offer", sdp="x" * 60_000, id=1))
+    assert bench.service.counters["closed_flooding"] == 0
+    flooder = bench.connected("mallory")
+    for _ in range(30):
+        flooder.send(trickle=rtc.TrickleRequest(candidateInit="x" * 1_000_000))
+    assert bench.service.counters["closed_flooding"] == 1
+
+
+def test_an_endless_list_of_permissions_is_cut_and_whoever_is_beyond_it_is_denied() -> None:
+    bench = Bench()
+    publisher = bench.connected("alice")
+    names = [f"p{number}" for number in range(3000)]
+    publisher.send(
+        subscription_permission=rtc.SubscriptionPermission(
+            track_permissions=[
+                rtc.TrackPermission(participant_identity=name, all_tracks=True) for name in names
+            ]
+        )
+    )
+    first, last = bench.connected(names[0]), bench.connected(names[-1])
+    publisher.publish("cam")
+    assert first.named("subscription_permission_update") == []
+    assert last.last("subscription_permission_update").allowed is False
+    assert bench.service.counters["dropped_track_permission"] == 2000
+
+
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), True, "1", None, [1]])
 def test_times_that_are_none(number: object) -> None:
     for name in ("exp", "nbf"):
