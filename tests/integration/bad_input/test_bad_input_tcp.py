@@ -36,7 +36,9 @@ async def test_rubbish_over_ice_tcp(server: AislecastServer, counts) -> None:
         writer.write(data)
         assert await is_closed(reader, 12), data[:8]
         writer.close()
-    assert counts["net_tcp_garbage"] >= 3
+    async with asyncio.timeout(5):
+        while counts["net_tcp_garbage"] < 3:
+            await asyncio.sleep(0.05)
 
 
 async def test_hundreds_of_silent_ice_tcp_connections(server: AislecastServer, counts) -> None:
@@ -48,7 +50,9 @@ async def test_hundreds_of_silent_ice_tcp_connections(server: AislecastServer, c
     assert all(await asyncio.gather(*waits))
     for _, writer in opened:
         writer.close()
-    assert counts["net_tcp_idle"] + counts["net_tcp_refused"] >= MANY - 5
+    async with asyncio.timeout(5):
+        while counts["net_tcp_idle"] + counts["net_tcp_refused"] < MANY - 5:
+            await asyncio.sleep(0.05)
 
 
 async def test_slow_http_keeps_nobody_waiting(server: AislecastServer) -> None:
