@@ -15,7 +15,9 @@ from sfu.sdp.model import ExtMap, MediaDescription
 
 _NAME_OF_URI = {uri: name for name, uri in EXTENSION_URIS.items()}
 _AUDIO = frozenset({"mid", "audio_level", "twcc", "abs_send_time", "abs_capture_time"})
-_VIDEO = frozenset(EXTENSION_URIS) - {"audio_level"}
+# Without video-orientation a phone turns its picture itself, so that recordings, stills and players
+# that know no rotation are upright too (sfu/DECISIONS.md 8).
+_VIDEO = frozenset(EXTENSION_URIS) - {"audio_level", "video_orientation"}
 # One-byte headers carry ids up to 14 (RFC 8285 §4.2), which is what the engine writes.
 _MAX_ID = 14
 

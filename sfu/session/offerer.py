@@ -57,7 +57,6 @@ _VIDEO_EXTENSIONS = {
     "mid": 4,
     "abs_capture_time": 5,
     "dependency": 12,
-    "video_orientation": 13,
 }
 
 

@@ -159,7 +159,8 @@ async def test_our_offers_are_answered_and_sections_reused(page: Page) -> None:
     assert set(directions.values()) == {"recvonly"} and len(tracks) == 3
     assert [sink.mid for sink in browser.transport.sinks] == ["1", "2", "3"]
     extensions, payloads = browser.transport.media[-1]
-    assert {"mid", "twcc", "abs_send_time", "dependency", "video_orientation"} <= set(extensions)
+    assert {"mid", "twcc", "abs_send_time", "dependency"} <= set(extensions)
+    assert "video_orientation" not in extensions, "phones must turn their picture themselves"
     assert (96, Codec.VP8, 97) in payloads and (108, Codec.H264, 109) in payloads
 
     browser.session.unsubscribe(removed)
