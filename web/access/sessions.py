@@ -55,10 +55,15 @@ class HostSessions:
     def is_host(self, request: web.Request) -> bool:
         """Tell whether the caller has a valid session."""
         content, _, mac = request.cookies.get(COOKIE, "").rpartition(".")
-        if not content or not hmac.compare_digest(mac.encode(), self._mac(content).encode()):
+        if not content or not hmac.compare_digest(_bytes(mac), _bytes(self._mac(content))):
             return False
         expires = content.partition(".")[0]
         return expires.isascii() and expires.isdigit() and int(expires) > self._wall_s()
 
     def _mac(self, content: str) -> str:
-        return hmac.new(self._mac_key, content.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._mac_key, _bytes(content), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    # A cookie may hold any byte; half a surrogate pair must not be a fault of ours.
+    return text.encode("utf-8", "surrogatepass")

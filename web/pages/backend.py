@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +26,16 @@ class InviteView:
     """A number to call when nothing works; empty hides the offer."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedReplay:
+    """A recording as somebody sees it who was given a link to it."""
+
+    recording: str
+    title: str
+    let_in: Callable[[web.Request, web.StreamResponse], None]
+    """Lets the browser that asked play this recording and nothing else."""
+
+
 class PageBackend(Protocol):
     """The server as the pages see it; the composition root hands one in."""
 
@@ -39,3 +50,6 @@ class PageBackend(Protocol):
 
     async def recording_title(self, recording_id: str) -> str | None:
         """Return a recording's title, or None if there is no such recording."""
+
+    async def shared_replay(self, code: str) -> SharedReplay | None:
+        """Return the recording behind a link, or None if it is unknown, expired or withdrawn."""

@@ -43,7 +43,7 @@ class Pages:
         return self._renderer.page(
             request,
             "home.html",
-            texts=("home.", "invite.", "camera.", "recordings."),
+            texts=("home.", "invite.", "camera.", "recordings.", "share."),
             host=host,
             section="home",
         )
@@ -52,7 +52,7 @@ class Pages:
         """The page behind an invitation."""
         invite = await self._backend.invite(request.match_info["code"])
         if invite is None:
-            return self._renderer.page(request, "no_link.html", status=404)
+            return self._renderer.page(request, "no_link.html", status=404, kind="nolink")
         if invite.role == "walker":
             return self._walk_page(request, invite, is_host=False)
         return self._room_page(request, invite, is_host=False)
@@ -77,7 +77,11 @@ class Pages:
         if host is None:
             return self._sign_in(request, status=401)
         return self._renderer.page(
-            request, "recordings.html", texts=("recordings.",), host=host, section="recordings"
+            request,
+            "recordings.html",
+            texts=("recordings.", "share."),
+            host=host,
+            section="recordings",
         )
 
     async def replay(self, request: web.Request) -> web.Response:
@@ -88,12 +92,27 @@ class Pages:
         title = await self._backend.recording_title(recording_id)
         if title is None:
             return self._renderer.page(request, "no_page.html", status=404)
+        return self._replay_page(request, recording_id, title, is_host=True)
+
+    async def shared_replay(self, request: web.Request) -> web.Response:
+        """The page behind a link to one recording: for trainees, without an account."""
+        shared = await self._backend.shared_replay(request.match_info["code"])
+        if shared is None:
+            return self._renderer.page(request, "no_link.html", status=404, kind="nolink.replay")
+        response = self._replay_page(request, shared.recording, shared.title, is_host=False)
+        shared.let_in(request, response)
+        return response
+
+    def _replay_page(
+        self, request: web.Request, recording_id: str, title: str, *, is_host: bool
+    ) -> web.Response:
         return self._renderer.page(
             request,
             "replay.html",
-            texts=("replay.", "recordings.", "keys."),
-            data={"recording": recording_id},
+            texts=("replay.", "keys.") + (("share.",) if is_host else ()),
+            data={"recording": recording_id, "is_host": is_host},
             title=title,
+            is_host=is_host,
         )
 
     async def language(self, request: web.Request) -> web.Response:
@@ -123,7 +142,7 @@ class Pages:
             texts=_ROOM_TEXTS,
             data=self._entrance(invite, is_host),
             invite=invite,
-            is_host=is_host,
+            leads=invite.role == "host",
         )
 
     def _walk_page(
@@ -135,7 +154,6 @@ class Pages:
             texts=_WALK_TEXTS,
             data=self._entrance(invite, is_host),
             invite=invite,
-            is_host=is_host,
         )
 
     def _entrance(self, invite: InviteView, is_host: bool) -> dict[str, Any]:
@@ -147,6 +165,7 @@ class Pages:
             "role": invite.role,
             "name": invite.name,
             "is_host": is_host,
+            "leads": invite.role == "host",
             "phone": invite.phone,
             "awake_film": self._renderer.assets.url("media/awake.mp4"),
         }
@@ -158,6 +177,7 @@ def add_page_routes(app: web.Application, backend: PageBackend) -> None:
     pages = Pages(backend, renderer)
     app.router.add_get("/", pages.home)
     app.router.add_get("/j/{code}", pages.join)
+    app.router.add_get("/r/{code}", pages.shared_replay)
     app.router.add_get("/room/{name}", pages.room)
     app.router.add_get("/walk/{name}", pages.walk)
     app.router.add_get("/recordings", pages.recordings)

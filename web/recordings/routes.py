@@ -1,7 +1,8 @@
-"""`/api/rooms/{room}/recording` and `/api/recordings`: record, list, replay, remove."""
+"""`/api/rooms/{room}/recording` and `/api/recordings`: record, list, replay, share, remove."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -9,12 +10,16 @@ from urllib.parse import quote
 from aiohttp import web
 
 from recorder.errors import RecorderError
-from recorder.model import Recording
+from recorder.model import Recording, RecordingState
 from recorder.service import RecorderService
 from web.access.rights import Access
+from web.http.bodies import Shape, Whole, read_json
+from web.http.callers import origin
 from web.http.operations import Operation
-from web.http.problems import not_found
+from web.http.problems import Problem, not_found
 from web.recordings.control import RecordingControl, as_problem
+from web.recordings.rights import RecordingRights
+from web.recordings.shares import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, Share, Shares
 
 TEXT = {"type": "string"}
 STATE_SCHEMA = {
@@ -41,6 +46,18 @@ RECORDING_SCHEMA: dict[str, Any] = {
             },
         },
         "error_code": {"type": ["string", "null"]},
+        "is_shared": {"type": "boolean", "description": "somebody holds a link to it"},
+    },
+}
+SHARE = Shape({"lifetime_s": Whole(60, MAX_LIFETIME_S, is_required=False)})
+SHARE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": TEXT,
+        "created_at": {"type": "string", "format": "date-time"},
+        "expires_at": {"type": "string", "format": "date-time"},
+        "url": {"type": "string", "description": "only when it is made: it is not kept"},
+        "qr_svg_url": TEXT,
     },
 }
 
@@ -49,12 +66,21 @@ class RecordingRoutes:
     """Recordings over HTTP."""
 
     def __init__(
-        self, recorder: RecorderService, control: RecordingControl, access: Access
+        self,
+        recorder: RecorderService,
+        control: RecordingControl,
+        access: Access,
+        shares: Shares,
+        *,
+        public_url: Callable[[web.Request], str] = origin,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `public_url` gives the address links start with."""
         self._recorder = recorder
         self._control = control
         self._access = access
+        self._shares = shares
+        self._rights = RecordingRights(recorder, access, shares)
+        self._public_url = public_url
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
@@ -97,8 +123,44 @@ class RecordingRoutes:
             ("DELETE", one, self.handle_remove, "Remove a recording", {204: "It is gone."}),
         ]
         return [
-            Operation(method, path, handler, summary, "recordings", answers=answers)
-            for method, path, handler, summary, answers in table
+            *(
+                Operation(method, path, handler, summary, "recordings", answers=answers)
+                for method, path, handler, summary, answers in table
+            ),
+            *self._sharing(f"{one}/shares"),
+        ]
+
+    def _sharing(self, path: str) -> list[Operation]:
+        listed = {
+            "type": "object",
+            "properties": {"shares": {"type": "array", "items": SHARE_SCHEMA}},
+        }
+        return [
+            Operation(
+                "POST",
+                path,
+                self.handle_share,
+                "Make a link with which anybody may watch this recording",
+                "recordings",
+                body=SHARE,
+                answers={201: SHARE_SCHEMA, 409: "`not_possible`, `too_many_links`"},
+            ),
+            Operation(
+                "GET",
+                path,
+                self.handle_shares,
+                "Its live links",
+                "recordings",
+                answers={200: listed},
+            ),
+            Operation(
+                "DELETE",
+                f"{path}/{{share}}",
+                self.handle_unshare,
+                "Withdraw a link; whoever watches by it is stopped",
+                "recordings",
+                answers={204: "It opens nothing any more."},
+            ),
         ]
 
     async def handle_start(self, request: web.Request) -> web.Response:
@@ -115,43 +177,80 @@ class RecordingRoutes:
     async def handle_list(self, request: web.Request) -> web.Response:
         """List recordings."""
         self._access.require(request, "room_record")
-        recordings = [
-            show(recording) for recording in await self._recorder.list(published_only=False)
-        ]
+        shared = await self._shares.shared()
+        found = await self._recorder.list(published_only=False)
+        recordings = [show(recording, is_shared=recording.id in shared) for recording in found]
         return web.json_response({"recordings": recordings})
 
     async def handle_get(self, request: web.Request) -> web.Response:
         """Show one recording."""
-        return web.json_response(show(await self._find(request)))
+        recording, is_manager = await self._rights.require(request, "watch")
+        if not is_manager:
+            return web.json_response(show_to_guest(recording))
+        is_shared = bool(await self._shares.of_recording(recording.id))
+        return web.json_response(show(recording, is_shared=is_shared))
 
     async def handle_file(self, request: web.Request) -> web.StreamResponse:
-        """Send the film."""
-        recording = await self._find(request)
+        """Send the film, or the part that `Range` asks for."""
+        is_download = bool(request.query.get("download"))
+        recording, _ = await self._rights.require(request, "manage" if is_download else "watch")
         try:
             path, mime = await self._recorder.file_path(recording.id)
         except RecorderError as error:
             raise as_problem(error) from None
-        headers = {"Content-Type": mime, "Cache-Control": "private, max-age=3600"}
-        if request.query.get("download"):
+        # A browser may keep it but must ask each time: the right to see it may have ended.
+        headers = {"Content-Type": mime, "Cache-Control": "private, no-cache"}
+        if is_download:
             name = quote(f"{recording.title or recording.room}{path.suffix}", safe="")
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
         return web.FileResponse(path, headers=headers)
 
     async def handle_retry(self, request: web.Request) -> web.Response:
         """Try again to make the film."""
-        recording = await self._find(request)
+        recording, _ = await self._rights.require(request, "manage")
         try:
             return web.json_response(show(await self._recorder.retry(recording.id)))
         except RecorderError as error:
             raise as_problem(error) from None
 
     async def handle_remove(self, request: web.Request) -> web.Response:
-        """Remove a recording and its files."""
-        recording = await self._find(request)
+        """Remove a recording, its files and its links."""
+        recording, _ = await self._rights.require(request, "manage")
         try:
             await self._recorder.delete(recording.id)
         except RecorderError as error:
             raise as_problem(error) from None
+        await self._shares.withdraw_all(recording.id)
+        return web.Response(status=204)
+
+    async def handle_share(self, request: web.Request) -> web.Response:
+        """Make a link."""
+        recording, _ = await self._rights.require(request, "manage")
+        body = await read_json(request, SHARE)
+        if recording.state is not RecordingState.READY:
+            raise Problem(409, "not_possible", "Only a finished recording can be shared.")
+        lifetime_s = body.get("lifetime_s", DEFAULT_LIFETIME_S)
+        made = await self._shares.make(recording.id, lifetime_s=lifetime_s)
+        if made is None:
+            raise Problem(409, "too_many_links", "There are too many links; withdraw some.")
+        share, code = made
+        link = {
+            "url": f"{self._public_url(request)}/r/{code}",
+            "qr_svg_url": f"/api/qr?path=/r/{code}",
+        }
+        return web.json_response(show_share(share) | link, status=201)
+
+    async def handle_shares(self, request: web.Request) -> web.Response:
+        """List the live links, without their codes."""
+        recording, _ = await self._rights.require(request, "manage")
+        shares = await self._shares.of_recording(recording.id)
+        return web.json_response({"shares": [show_share(share) for share in shares]})
+
+    async def handle_unshare(self, request: web.Request) -> web.Response:
+        """Withdraw a link."""
+        recording, _ = await self._rights.require(request, "manage")
+        if not await self._shares.withdraw(recording.id, request.match_info["share"]):
+            raise not_found("That link")
         return web.Response(status=204)
 
     def _require_room(self, request: web.Request) -> str:
@@ -159,20 +258,18 @@ class RecordingRoutes:
         self._access.require(request, "room_record", room=room)
         return room
 
-    async def _find(self, request: web.Request) -> Recording:
-        """Return the recording of the path; absent and not allowed look the same."""
-        caller = self._access.identify(request)
-        try:
-            recording = await self._recorder.get(request.match_info["id"])
-        except RecorderError as error:
-            raise as_problem(error) from None
-        if not caller.may("room_record", room=recording.room):
-            raise not_found("That recording")
-        return recording
+
+def show(recording: Recording, *, is_shared: bool = False) -> dict[str, Any]:
+    """Return a recording as the API shows it to whoever manages it."""
+    return show_to_guest(recording) | {
+        "room": recording.room,
+        "error_code": recording.reason or None,
+        "is_shared": is_shared,
+    }
 
 
-def show(recording: Recording) -> dict[str, Any]:
-    """Return a recording as the API shows it."""
+def show_to_guest(recording: Recording) -> dict[str, Any]:
+    """Return what the holder of a link may know."""
     joined: dict[str, float] = {}
     for track in recording.tracks:
         name = track.display_name or track.identity
@@ -182,7 +279,6 @@ def show(recording: Recording) -> dict[str, Any]:
     return {
         "id": recording.id,
         "title": recording.title,
-        "room": recording.room,
         "state": recording.state.value,
         "progress": recording.progress if recording.state == "finishing" else None,
         "started_at": datetime.fromtimestamp(recording.started_at_s, UTC).isoformat(),
@@ -190,5 +286,13 @@ def show(recording: Recording) -> dict[str, Any]:
         "size_bytes": recording.size_bytes,
         "mime": recording.mime,
         "participants": [{"name": name, "joined_s": at_s} for name, at_s in joined.items()],
-        "error_code": recording.reason or None,
+    }
+
+
+def show_share(share: Share) -> dict[str, Any]:
+    """Return a link as the API shows it, without its code."""
+    return {
+        "id": share.id,
+        "created_at": datetime.fromtimestamp(share.created_at_s, UTC).isoformat(),
+        "expires_at": datetime.fromtimestamp(share.expires_at_s, UTC).isoformat(),
     }

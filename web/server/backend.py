@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 
 from web.access.sessions import HostSessions
-from web.pages.backend import InviteView
+from web.pages.backend import InviteView, SharedReplay
 from web.people.invites import Invites
+from web.recordings.shares import Shares
 from web.rooms.catalogue import RoomCatalogue
 
 
@@ -21,12 +23,14 @@ class Backend:
         sessions: HostSessions,
         invites: Invites,
         catalogue: RoomCatalogue,
+        shares: Shares,
         recording_title: Callable[[str], Awaitable[str | None]],
     ) -> None:
         """Take the parts."""
         self._sessions = sessions
         self._invites = invites
         self._catalogue = catalogue
+        self._shares = shares
         self._recording_title = recording_title
 
     def host_name(self, request: web.Request) -> str | None:
@@ -50,3 +54,13 @@ class Backend:
     async def recording_title(self, recording_id: str) -> str | None:
         """Return a recording's title, or None."""
         return await self._recording_title(recording_id)
+
+    async def shared_replay(self, code: str) -> SharedReplay | None:
+        """Return the recording behind a link."""
+        share = await self._shares.find(code)
+        if share is None:
+            return None
+        title = await self._recording_title(share.recording)
+        if title is None:
+            return None
+        return SharedReplay(share.recording, title, partial(self._shares.let_in, share))

@@ -106,6 +106,7 @@ class Server:
             sessions=self.parts.sessions,
             invites=self.parts.invites,
             catalogue=self.parts.catalogue,
+            shares=self.parts.shares,
             recording_title=self._recording_title,
         )
         return build_app(

@@ -20,6 +20,7 @@ from web.http.rates import RateLimit
 from web.people.entrance import Entrance
 from web.people.invites import Invites
 from web.recordings.control import RecordingControl
+from web.recordings.shares import Shares
 from web.rooms.catalogue import RoomCatalogue
 from web.server.configs import Secrets, media_config, recorder_config, signaling_config
 from web.settings.database import Database
@@ -55,6 +56,7 @@ class Parts:
     places: CameraPlaces
     recorder: RecorderService
     recording: RecordingControl
+    shares: Shares
     whip: WhipRoutes
 
 
@@ -103,5 +105,6 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
         places=CameraPlaces(cameras, signaling, opener),
         recorder=recorder,
         recording=RecordingControl(recorder, signaling, catalogue),
+        shares=Shares(database, key=secret.seal_key, wall_s=time.time),
         whip=WhipRoutes(signaling, media, failures=failures),
     )

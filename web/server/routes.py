@@ -37,6 +37,13 @@ def build_operations(
         joins=parts.joins,
         public_url=addresses.link_base,
     )
+    recordings = RecordingRoutes(
+        parts.recorder,
+        parts.recording,
+        parts.access,
+        parts.shares,
+        public_url=addresses.link_base,
+    )
     operations = [
         *Health(is_draining, parts.version).operations(),
         *MetricsRoutes(_collector(parts, rtc)).operations(),
@@ -45,7 +52,7 @@ def build_operations(
         *people.operations(),
         *RoomRoutes(parts.signaling, parts.catalogue, parts.access).operations(),
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
-        *RecordingRoutes(parts.recorder, parts.recording, parts.access).operations(),
+        *recordings.operations(),
         *parts.whip.operations(),
     ]
     if certificates is not None:
@@ -60,12 +67,14 @@ def _collector(parts: Parts, rtc: RtcRoutes) -> ServerCollector:
         gauges={
             "signaling": parts.signaling.snapshot,
             "rtc": lambda: {"sockets": rtc.num_open},
+            "whip": parts.whip.resources.snapshot,
         },
         counters={
             "signaling": lambda: parts.signaling.counters,
             "rtc": lambda: rtc.counters,
             "webhook": lambda: parts.webhooks.counters,
             "recorder": lambda: parts.recorder.counters,
+            "whip": lambda: parts.whip.resources.counters,
             "limit": lambda: {
                 "failed_tries_refused": parts.failures.refused,
                 "joins_refused": parts.joins.refused,

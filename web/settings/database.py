@@ -26,12 +26,19 @@ MIGRATIONS: tuple[str, ...] = (
         created_at_s REAL NOT NULL
     ) STRICT;
     """,
+    """
+    CREATE TABLE recording_shares (
+        id TEXT PRIMARY KEY, code_hash BLOB NOT NULL UNIQUE, recording TEXT NOT NULL,
+        created_at_s REAL NOT NULL, expires_at_s REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX recording_shares_by_recording ON recording_shares (recording);
+    """,
 )
 """Applied in order; `user_version` counts those that are done. Never edit one that was released."""
 
 
 class Database:
-    """The server's own tables (rooms' titles, invitations, cameras)."""
+    """The server's own tables (rooms' titles, invitations, cameras, links to recordings)."""
 
     def __init__(self, path: Path) -> None:
         """Remember the file; `open` opens it."""

@@ -13,6 +13,34 @@ export class ApiError extends Error {
 }
 
 /**
+ * Whoever came into a room by a link has no session, but a token that says what he may do there.
+ * @type {((isRefused: boolean) => Promise<string>) | null} `isRefused`: the last one has run out
+ */
+let bearer = null;
+
+/** Let further calls carry a room's token. @param {typeof bearer} giveToken */
+export function useToken(giveToken) {
+  bearer = giveToken;
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} options
+ */
+async function send(path, options) {
+  const once = async (/** @type {boolean} */ isRefused) => {
+    const headers = { ...options.headers, ...(bearer && { Authorization: `Bearer ${await bearer(isRefused)}` }) };
+    return fetch(path, { ...options, headers, credentials: "same-origin", cache: "no-store" });
+  };
+  try {
+    const response = await once(false);
+    return bearer && response.status === 401 ? await once(true) : response;
+  } catch (error) {
+    throw error instanceof ApiError ? error : new ApiError("offline", 0);
+  }
+}
+
+/**
  * @param {"GET" | "POST" | "DELETE" | "PATCH"} method
  * @param {string} path
  * @param {object} [body]
@@ -22,18 +50,7 @@ export async function call(method, path, body) {
   /** @type {Record<string, string>} */
   const headers = { "X-Requested-With": "aislecast" };
   if (body) headers["Content-Type"] = "application/json";
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body && JSON.stringify(body),
-      credentials: "same-origin",
-      cache: "no-store",
-    });
-  } catch {
-    throw new ApiError("offline", 0);
-  }
+  const response = await send(path, { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
   let answer = {};
   try {
@@ -43,6 +60,13 @@ export async function call(method, path, body) {
   }
   if (!response.ok) throw new ApiError(answer.code || `http_${response.status}`, response.status);
   return answer;
+}
+
+/** The address of a picture that only we may fetch; revoke it when it is not shown any more. @param {string} path */
+export async function pictureUrl(path) {
+  const response = await send(path, {});
+  if (!response.ok) throw new ApiError(`http_${response.status}`, response.status);
+  return URL.createObjectURL(await response.blob());
 }
 
 export const get = (/** @type {string} */ path) => call("GET", path);

@@ -1,6 +1,6 @@
 /** The replay page: a native video with our own few controls. */
 
-import { get, part } from "../lib/api.js";
+import { ApiError, get, part } from "../lib/api.js";
 import { byId, el, setIcon, setText } from "../lib/dom.js";
 import { applyTextSize, keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
@@ -9,6 +9,7 @@ import { clockLength, exactTime, sayLength, saySize, sayTime } from "../lib/when
 import { hideWhenIdle } from "../room/chrome.js";
 import { listenForKeys, showKeys } from "../room/shortcuts.js";
 import { initialOf } from "../room/tile.js";
+import { openShare } from "./share.js";
 
 const STEP_S = 10;
 const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
@@ -107,7 +108,7 @@ function listenToFilm() {
     setIcon(byId("mute"), film.muted ? "sound-off" : "sound");
     setText(/** @type {Element} */ (byId("mute").querySelector("span")), t(film.muted ? "replay.sound_off" : "replay.sound"));
   });
-  film.addEventListener("error", () => setText(byId("player-note"), t("replay.broken")));
+  film.addEventListener("error", sayWhyBroken);
   film.addEventListener("click", togglePlay);
   seek.addEventListener("input", () => { isDragging = true; showTime(); });
   seek.addEventListener("change", () => { isDragging = false; goTo((Number(seek.value) / 1000) * length()); });
@@ -151,12 +152,32 @@ function showFacts(recording) {
   byId("replay-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)]));
 }
 
+/** Say so when we may not see it (any more). @param {unknown} error */
+function isOver(error) {
+  if (!(error instanceof ApiError) || ![401, 403, 404].includes(error.status)) return false;
+  const words = !page.is_host ? "replay.link_over" : error.status === 401 ? "error.sign_in" : "error.not_found";
+  setText(byId("player-note"), t(words));
+  byId("big-play").hidden = true;
+  return true;
+}
+
+/** A film that stops loading: the link was taken back, or this browser cannot play it. */
+async function sayWhyBroken() {
+  try {
+    await get(`/api/recordings/${part(page.recording)}`);
+    setText(byId("player-note"), t("replay.broken"));
+  } catch (error) {
+    if (!isOver(error)) setText(byId("player-note"), t("common.cannot_load"));
+  }
+}
+
 async function load() {
   /** @type {import("./rows.js").Recording} */
   let recording;
   try {
     recording = await get(`/api/recordings/${part(page.recording)}`);
-  } catch {
+  } catch (error) {
+    if (isOver(error)) return;
     setText(byId("player-note"), t("common.cannot_load"));
     setTimeout(load, AGAIN_MS * 2);
     return;
@@ -170,9 +191,18 @@ async function load() {
   }
   film.src = `/api/recordings/${part(recording.id)}/file`;
   byId("controls").hidden = false;
+  offerShare(recording);
   setSpeed(Number(recall("speed")) || 1);
   showTime();
   showPlaying();
+}
+
+/** @param {import("./rows.js").Recording} recording */
+function offerShare(recording) {
+  const button = document.getElementById("share");
+  if (!button) return;
+  button.hidden = false;
+  button.onclick = () => { film.pause(); openShare(recording); };
 }
 
 applyTextSize();

@@ -4,6 +4,7 @@ import { get, part } from "../lib/api.js";
 import { el, icon } from "../lib/dom.js";
 import { hasText, t } from "../lib/page.js";
 import { exactTime, sayLength, saySize, sayTime } from "../lib/when.js";
+import { openShare } from "./share.js";
 
 /**
  * @typedef {object} Recording
@@ -17,6 +18,7 @@ import { exactTime, sayLength, saySize, sayTime } from "../lib/when.js";
  * @property {number | null} size_bytes
  * @property {{ name: string, joined_s: number }[]} participants
  * @property {string | null} error_code
+ * @property {boolean} is_shared
  */
 
 const LOOK = { recording: "live", finishing: "wait", ready: "good", failed: "idle" };
@@ -31,6 +33,7 @@ function facts(recording) {
   return [
     el("time", { datetime: recording.started_at, title: exactTime(recording.started_at) }, sayTime(recording.started_at)),
     recording.duration_s ? el("span", {}, sayLength(recording.duration_s)) : null,
+    recording.is_shared ? el("span", {}, t("recordings.shared")) : null,
     recording.state === "ready" && recording.size_bytes ? el("span", {}, saySize(recording.size_bytes)) : null,
     listed ? el("span", {}, listed) : null,
   ];
@@ -42,8 +45,8 @@ function failure(recording) {
   return t(hasText(key) ? key : "recordings.failed.unknown");
 }
 
-/** @param {Recording} recording */
-function row(recording) {
+/** @param {Recording} recording @param {() => void} refresh */
+function row(recording, refresh) {
   const isReady = recording.state === "ready";
   const text = el("div", { class: "row-text" },
     el("p", { class: "row-title" }, recording.title || recording.room),
@@ -61,7 +64,12 @@ function row(recording) {
     el("div", { class: "row-end" }, el("span", { class: `chip ${LOOK[recording.state]}` }, t(`recordings.state.${recording.state}`)), isReady && icon("right", "icon-s")),
   ];
   const attributes = { class: "row stacked", data: { state: recording.state, id: recording.id } };
-  return el("li", {}, isReady ? el("a", { ...attributes, href: `/recordings/${part(recording.id)}` }, ...inside) : el("div", attributes, ...inside));
+  if (!isReady) return el("li", {}, el("div", attributes, ...inside));
+  const share = el("button", {
+    class: "button row-share", type: "button", "aria-label": t("share.open_named", { title: recording.title || recording.room }),
+    on: { click: () => openShare(recording, refresh) },
+  }, icon("invite"), el("span", {}, t("share.open")));
+  return el("li", { class: "row-with-share" }, el("a", { ...attributes, href: `/recordings/${part(recording.id)}` }, ...inside), share);
 }
 
 /** @param {string} title @param {string} why @param {string} [sign] */
@@ -76,7 +84,10 @@ export function emptyRow(title, why, sign = "film") {
  */
 export function keepRecordings(list, { limit = Infinity } = {}) {
   let shown = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   const refresh = async () => {
+    clearTimeout(timer);
     let wait = CALM_MS;
     try {
       /** @type {{ recordings: Recording[] }} */
@@ -86,14 +97,14 @@ export function keepRecordings(list, { limit = Infinity } = {}) {
       const fresh = JSON.stringify(some);
       if (fresh !== shown) {
         shown = fresh;
-        list.replaceChildren(...(some.length ? some.map(row) : [emptyRow(t("recordings.none"), t("recordings.none_why"))]));
+        list.replaceChildren(...(some.length ? some.map((one) => row(one, refresh)) : [emptyRow(t("recordings.none"), t("recordings.none_why"))]));
       }
       list.removeAttribute("aria-busy");
     } catch {
       wait = CALM_MS;
       if (!shown) list.replaceChildren(emptyRow(t("common.cannot_load"), t("common.trying_again"), "alert"));
     }
-    setTimeout(refresh, document.visibilityState === "visible" ? wait : CALM_MS * 4);
+    timer = setTimeout(refresh, document.visibilityState === "visible" ? wait : CALM_MS * 4);
   };
   refresh();
 }

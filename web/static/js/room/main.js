@@ -94,7 +94,7 @@ const shortcuts = [
   { key: "c", words: t("keys.chat"), run: () => panel.toggle("chat") },
   { key: "p", words: t("keys.people"), run: () => panel.toggle("people") },
   { key: "l", words: t("keys.layout"), run: () => tiles.toggleLayout() },
-  ...(page.is_host ? [{ key: "r", words: t("keys.record"), run: () => recording.toggle() }] : []),
+  ...(page.leads ? [{ key: "r", words: t("keys.record"), run: () => recording.toggle() }] : []),
   { key: "f", words: t("keys.full"), run: toggleFullScreen },
   { key: "PageDown", shown: "PgDn", words: t("keys.next_page"), run: () => tiles.turn(1) },
   { key: "PageUp", shown: "PgUp", words: t("keys.page_before"), run: () => tiles.turn(-1) },
@@ -108,7 +108,7 @@ byId("more").addEventListener("click", () => {
     ...(isNarrow ? [
       { text: t("people.title"), sign: "people", onPick: () => panel.show("people") },
       ...(canShareScreen() ? [{ text: t(me.isScreenShareEnabled ? "stage.share_stop" : "stage.share"), sign: "share", onPick: () => talk.toggleShare() }] : []),
-      ...(page.is_host ? [
+      ...(page.leads ? [
         { text: t(room.isRecording ? "record.stop" : "record.start"), sign: room.isRecording ? "stop" : "record", onPick: () => recording.toggle() },
         { text: t("invite.open"), sign: "invite", onPick: invite },
       ] : []),

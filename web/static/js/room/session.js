@@ -5,7 +5,7 @@
  * States: `joining` → `in` ⇄ `reconnecting` → `out` (detail.reason says why).
  */
 
-import { post } from "../lib/api.js";
+import { post, useToken } from "../lib/api.js";
 import { deviceId } from "../lib/kept.js";
 import { page } from "../lib/page.js";
 import { livekit } from "../media/livekit.js";
@@ -24,6 +24,8 @@ export class Session extends EventTarget {
     this.name = "";
     this.isLeaving = false;
     this.isRejoining = false;
+    /** @type {any} */
+    this.seat = null;
     /** Brings microphone and camera back after a rejoin; set by the page. @type {() => Promise<void>} */
     this.restoreMedia = async () => {};
     this.room
@@ -52,11 +54,18 @@ export class Session extends EventTarget {
     if (this.room.isRecording) this.tell("recording", { isRecording: true });
   }
 
-  async connect() {
+  /** Ask the server for a place; it answers what we may do: room, role, identity, token. */
+  async sit() {
     const ask = page.code ? { code: page.code } : { room: page.room, as: this.as };
-    const seat = await post("/api/join", { ...ask, name: this.name, device: deviceId() });
-    /** What the server allowed: room, role, identity. */
-    this.seat = seat;
+    // By the link or the host's session, not by an older seat, which may have run out.
+    useToken(null);
+    this.seat = await post("/api/join", { ...ask, name: this.name, device: deviceId() });
+    useToken(async (isRefused) => (isRefused ? await this.sit() : this.seat).token);
+    return this.seat;
+  }
+
+  async connect() {
+    const seat = await this.sit();
     const options = seat.ice_servers ? { rtcConfig: { iceServers: seat.ice_servers } } : {};
     await this.room.connect(seat.url, seat.token, options);
   }
