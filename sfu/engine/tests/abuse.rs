@@ -99,3 +99,47 @@ fn a_picture_lost_while_another_layer_is_waited_for_is_asked_of_the_running_one(
         "it does not go dark meanwhile"
     );
 }
+
+#[test]
+fn a_flood_of_requests_leaves_room_for_those_of_others() {
+    let mut world = World::new(4);
+    let publisher = world.add_peer(CLEAN);
+    let (flooder, friend) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
+    let source = world.add_source(publisher, "0", false, &["q"]);
+    world.add_sink(flooder, source, 500, 0);
+    let sink = world.add_sink(friend, source, 600, 0);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
+    world.play(&mut tracks, &mut [], 500_000, |_| {});
+    world.run_for(200_000);
+    let all: Vec<u16> = (0..=u16::MAX).collect();
+    for part in all.chunks(5_000) {
+        let flood = world.peers[flooder].rtcp(|writer| {
+            writer.nack(1, 500, part);
+        });
+        world.send(flooder, flood);
+    }
+    let last = world.peers[friend].stream(600).last().unwrap().seq;
+    let asked = world.peers[friend].rtcp(|writer| {
+        writer.nack(1, 600, &[last]);
+    });
+    world.send(friend, asked);
+    world.run_for(200_000);
+    let row = world.sink_row(sink);
+    assert_eq!((row.nacks, row.rtx_sent), (1, 1), "{row:?}");
+}
+
+#[test]
+fn viewers_of_a_layer_that_is_switched_off_get_the_next_one_within_a_second_and_a_half() {
+    let mut world = World::new(5);
+    let publisher = world.add_peer(CLEAN);
+    let subscriber = world.add_peer(CLEAN);
+    let source = world.add_source(publisher, "0", false, &["q", "f"]);
+    world.add_sink(subscriber, source, 500, 1);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q", "f"])];
+    world.play(&mut tracks, &mut [], 3_000_000, |_| {});
+    tracks[0].layers[1].is_on = false;
+    world.play(&mut tracks, &mut [], 3_000_000, |_| {});
+    let stream = world.peers[subscriber].stream(500);
+    let gap = stream.windows(2).map(|pair| pair[1].at - pair[0].at).max();
+    assert!(gap.unwrap() < 1_500_000, "{gap:?}");
+}

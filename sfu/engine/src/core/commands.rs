@@ -275,6 +275,7 @@ impl Core {
         let (index, sink) = self.sinks.remove(id)?;
         if let Some(transport) = self.transports.get_mut(sink.transport) {
             transport.sinks.retain(|&at| at != index);
+            transport.num_asked = 0;
             transport.retire(sink.output.ssrc, sink.flow.next_start());
             if sink.output.rtx_ssrc != 0 {
                 let rtx = FlowStart {

@@ -161,9 +161,12 @@ impl Core {
             let Some(sink) = self.sinks.get_mut(index) else {
                 continue;
             };
+            let Some(transport) = self.transports.get_mut(sink.transport) else {
+                continue;
+            };
+            transport.num_asked = 0;
             let source = sink.source.and_then(|source| self.sources.get(source));
-            let transport = self.transports.get_mut(sink.transport);
-            let Some((source, transport)) = source.zip(transport) else {
+            let Some(source) = source else {
                 continue;
             };
             if last != Some(index) {

@@ -9,6 +9,8 @@ use super::Core;
 
 /// Retransmissions waiting for a flush at most.
 const MAX_ASKED: usize = 4096;
+/// Of those, by one peer: a flood of requests must not take the others' place.
+const MAX_ASKED_BY_PEER: u16 = 512;
 /// Packets that the feedback in one datagram may tell of. An honest one tells of a few hundred; a
 /// few bytes can claim tens of thousands, and all of them would be looked up.
 const MAX_STATUSES: usize = 16_384;
@@ -143,7 +145,8 @@ impl Core {
         let Some(at) = self.find_sink(index, ssrc) else {
             return;
         };
-        let Some(sink) = self.sinks.get_mut(at) else {
+        let sink = self.sinks.get_mut(at);
+        let Some((sink, transport)) = sink.zip(self.transports.get_mut(index)) else {
             return;
         };
         if sink.output.ssrc != ssrc {
@@ -152,8 +155,11 @@ impl Core {
         for seq in seqs {
             self.counters.nacks_received += 1;
             sink.output.counts.nacks_received += 1;
-            match self.asked.len() < MAX_ASKED {
-                true => self.asked.push((at, seq)),
+            match self.asked.len() < MAX_ASKED && transport.num_asked < MAX_ASKED_BY_PEER {
+                true => {
+                    transport.num_asked += 1;
+                    self.asked.push((at, seq));
+                }
                 false => {
                     sink.output.counts.rtx_missed += 1;
                     self.counters.rtx_missed += 1;

@@ -108,6 +108,8 @@ pub struct Transport {
     pub remb_bps: u32,
     /// Of what we sent, from the last report.
     pub loss_permille: u16,
+    /// Packets that it asked for since the last flush.
+    pub num_asked: u16,
     /// Counts.
     pub counts: TransportCounts,
     /// SSRC that our receiver reports and requests carry.
@@ -139,6 +141,7 @@ impl Transport {
             rtt_us: 0,
             remb_bps: 0,
             loss_permille: 0,
+            num_asked: 0,
             counts: TransportCounts::default(),
             own_ssrc,
             report_due_us: Micros::MAX,

@@ -20,6 +20,9 @@ const MAX_LOG: usize = VIDEO_SLOTS;
 /// An encoding is active while media came within this time. Longer than the least frame rate of a
 /// still shared screen.
 const ACTIVE_US: Micros = 2_000_000;
+/// While another encoding of the same source goes on, one that is silent for this long has been
+/// switched off: its viewers see a frozen picture until they are given the other.
+const BEHIND_US: Micros = 1_000_000;
 
 /// A packet to be stored, decrypted and parsed.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +158,19 @@ impl Encoding {
     /// Media came lately.
     pub fn is_active(&self, now: Micros) -> bool {
         self.last_received_us != 0 && now.saturating_sub(self.last_received_us) < ACTIVE_US
+    }
+
+    /// Which of a source's encodings are sent, as a bit each.
+    pub fn active_mask(encodings: &[Encoding], now: Micros) -> u8 {
+        let newest_us = encodings.iter().map(|one| one.last_received_us).max();
+        let is_sent = |one: &Encoding| {
+            let behind_us = newest_us.unwrap_or(0) - one.last_received_us;
+            one.is_active(now) && behind_us < BEHIND_US
+        };
+        encodings
+            .iter()
+            .enumerate()
+            .fold(0, |mask, (at, one)| mask | u8::from(is_sent(one)) << at)
     }
 
     /// Bits per second over the last second.

@@ -224,7 +224,8 @@ impl Flow {
     pub fn choose_target(&mut self, now: Micros, encodings: &[Encoding]) {
         let top = encodings.len().saturating_sub(1);
         let wanted = usize::from(self.layers.spatial).min(top);
-        let is_active = |&index: &usize| encodings[index].is_active(now);
+        let mask = Encoding::active_mask(encodings, now);
+        let is_active = |&index: &usize| mask & 1 << index != 0;
         let lower = (0..=wanted).rev().find(is_active);
         let higher = (wanted + 1..=top).find(is_active);
         self.target = match lower.or(higher) {

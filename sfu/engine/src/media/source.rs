@@ -75,13 +75,7 @@ impl Source {
 
     /// Whether the set of active encodings is another than at the last call.
     pub fn has_activity_changed(&mut self, now: Micros) -> bool {
-        let mask = self
-            .encodings
-            .iter()
-            .enumerate()
-            .fold(0, |mask, (index, encoding)| {
-                mask | u8::from(encoding.is_active(now)) << index
-            });
+        let mask = Encoding::active_mask(&self.encodings, now);
         std::mem::replace(&mut self.active_mask, mask) != mask
     }
 

@@ -116,9 +116,10 @@ impl Tap {
 
     /// Enters an encoding, or switches to a better one at its key frame.
     fn choose(&mut self, now: Micros, source: &mut Source, step: &mut TapStep) {
+        let mask = Encoding::active_mask(&source.encodings, now);
         let best = (0..source.encodings.len())
             .rev()
-            .find(|&at| source.encodings[at].is_active(now));
+            .find(|&at| mask & 1 << at != 0);
         let Some(best) = best else { return };
         let current = self
             .encoding
