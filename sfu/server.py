@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sfu import engine as _engine
 from sfu.config import MediaConfig
@@ -32,6 +32,9 @@ class MediaServer:
 
     Attributes:
         candidates: where peers reach us, known after start.
+        on_dead: called once if the media thread died of a bug of its own. Nothing is forwarded
+            from then on; the process has to be started again.
+        is_dead: whether that happened.
     """
 
     def __init__(self, config: MediaConfig) -> None:
@@ -39,6 +42,8 @@ class MediaServer:
         self._config = config
         self._registry_or_none: Registry | None = None
         self.candidates: tuple[IceCandidate, ...] = ()
+        self.on_dead: Callable[[], None] | None = None
+        self.is_dead = False
 
     async def start(self) -> None:
         """Bind the ports and start the media thread.
@@ -138,11 +143,20 @@ class MediaServer:
             return
         for event in registry.engine.drain_events():
             try:
+                if event[0] == "dead":
+                    self._handle_dead()
+                    continue
                 _dispatch(registry, event)
             except Exception:
                 # A bug in one object's callback must not stop the news for all others.
                 registry.counters["event_errors"] += 1
                 logger.exception("media event %s failed", event[0])
+
+    def _handle_dead(self) -> None:
+        self.is_dead = True
+        logger.critical("the media thread died")
+        if self.on_dead is not None:
+            self.on_dead()
 
 
 def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:

@@ -33,6 +33,8 @@ class Hooks:
     on_participant_left: list[ParticipantHook] = field(default_factory=list)
     on_track_published: list[PublishedHook] = field(default_factory=list)
     on_track_unpublished: list[UnpublishedHook] = field(default_factory=list)
+    on_track_muted: list[UnpublishedHook] = field(default_factory=list)
+    """Muted or heard again: look at `TrackInfo.muted`."""
 
 
 def call_hooks(hooks: Iterable[Callable[..., None]], *arguments: object) -> None:

@@ -243,6 +243,8 @@ def set_muted(room: Room, participant: Participant, track: PublishedTrack, muted
     if not muted and track.is_video:
         track.source.request_keyframe()
     room.announce(participant, is_urgent=True)
+    hooks = room.context.hooks.on_track_muted
+    call_hooks(hooks, room.info, participant.info, track.info)
 
 
 def handle_mute(room: Room, participant: Participant, request: rtc.MuteTrackRequest) -> None:

@@ -50,6 +50,7 @@ class RecordingControl:
         hooks = self._signaling.hooks
         hooks.on_track_published.append(self._on_track_published)
         hooks.on_track_unpublished.append(self._on_track_unpublished)
+        hooks.on_track_muted.append(self._on_track_muted)
         hooks.on_room_finished.append(self._on_room_finished)
         self._recorder.on_change.append(self._on_recording_changed)
 
@@ -119,6 +120,9 @@ class RecordingControl:
             )
         except RecorderError as error:
             log.warning("track_not_recorded", recording=recording_id, code=error.code)
+        else:
+            if track.muted:
+                self._recorder.set_muted(recording_id, track.sid, True)
 
     def _on_track_published(
         self,
@@ -135,6 +139,12 @@ class RecordingControl:
     ) -> None:
         if (recording_id := self._running.get(room.name)) is not None:
             self._recorder.remove_track(recording_id, track.sid)
+
+    def _on_track_muted(
+        self, room: models.Room, _participant: models.ParticipantInfo, track: models.TrackInfo
+    ) -> None:
+        if (recording_id := self._running.get(room.name)) is not None:
+            self._recorder.set_muted(recording_id, track.sid, track.muted)
 
     def _on_room_finished(self, room: models.Room) -> None:
         if room.name in self._running:

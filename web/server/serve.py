@@ -43,6 +43,7 @@ async def serve(settings: Settings, *, version: str) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
+    server.parts.media.on_dead = stop.set
     try:
         await server.start()
     except OptionError:
@@ -58,12 +59,14 @@ async def serve(settings: Settings, *, version: str) -> int:
     watchdog = threading.Timer(EXIT_WITHIN_S, os._exit, [1])
     watchdog.daemon = True
     watchdog.start()
+    # A supervisor starts a failed server again; clients come back by themselves.
+    status = 1 if server.parts.media.is_dead else 0
     if await _stop(server):
         # All is told and written. A thread that still draws or dials need not be waited for.
-        done = threading.Timer(LINGER_S, os._exit, [0])
+        done = threading.Timer(LINGER_S, os._exit, [status])
         done.daemon = True
         done.start()
-    return 0
+    return status
 
 
 def _on_signal(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -50,7 +50,11 @@ def test_it_publishes_mutes_changes_and_leaves() -> None:
     source = BenchSource(is_audio=True)
     info = local.publish(source, models.TrackInfo(source=Source.MICROPHONE))  # type: ignore[arg-type]
     assert info.mime_type == "audio/opus" and info.type == models.TrackType.AUDIO
+    told: list[bool] = []
+    bench.service.hooks.on_track_muted.append(lambda _r, _p, track: told.append(track.muted))
     local.set_muted(info.sid, True)
+    local.set_muted(info.sid, True)
+    assert told == [True], "recorders hear of a change, once"
     local.update(name="Demo", attributes={"k": "v"})
     bench.clock.advance(0.3)
     seen = alice.seen("demo")
