@@ -59,6 +59,9 @@ impl UdpPort {
         enlarge_buffers(&socket);
         socket.bind(&addr.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        if addr.is_ipv4() {
+            allow_fragments(&socket);
+        }
         let socket = mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr()?;
         let replies = local.ip().is_unspecified().then(ReplySource::default);
@@ -196,6 +199,14 @@ fn count_failure(counters: &mut NetCounters, sent: &io::Result<()>, datagrams: u
     }
 }
 
+/// Undoes what is right for QUIC and wrong here: it forbids fragments and probes for the path's MTU.
+/// We forward packets as large as their publisher made them (encoders over WHIP use up to 1400
+/// bytes), and on a narrower path they would vanish without a word. Routers may cut them instead;
+/// ICMP, which anybody can forge, is still not listened to.
+fn allow_fragments(socket: &Socket) {
+    let _ = sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT);
+}
+
 /// The forced variants pass over the system's limit and need CAP_NET_ADMIN; without it the plain
 /// ones give what the limit allows.
 fn enlarge_buffers(socket: &Socket) {
@@ -312,6 +323,13 @@ mod tests {
             let (_, from) = client.recv_from(&mut [0; 64]).unwrap();
             assert_eq!(from.to_string(), format!("{host}:{port}"));
         }
+    }
+
+    #[test]
+    fn packets_too_large_for_a_narrow_path_may_be_cut() {
+        let port = UdpPort::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let found = sockopt::ip_mtu_discover(&port.socket).unwrap();
+        assert_eq!(found, sockopt::Ipv4PathMtuDiscovery::OMIT);
     }
 
     #[test]

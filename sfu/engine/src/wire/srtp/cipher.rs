@@ -246,7 +246,7 @@ fn apply_counter_mode(key: &Aes128, iv: &[u8; 16], data: &mut [u8]) {
 }
 
 /// The first 80 bits of the HMAC. Not by ring: its SHA-1 makes no use of the processor's own and
-/// takes five times as long, which would be most of what a packet of this profile costs.
+/// takes almost four times as long, which would be most of what a packet of this profile costs.
 #[inline]
 fn sign(key: &Hmac<Sha1>, parts: &[&[u8]]) -> [u8; SHA1_TAG_SIZE] {
     let mut context = key.clone();
