@@ -37,6 +37,8 @@ class Limits:
     # must pass, ten thousand messages in a second must not.
     messages_per_s: float = 200.0
     messages_burst: int = 1000
+    own_changes_per_s: float = 5.0  # a client's changes of its name, metadata and attributes
+    own_changes_burst: int = 20
     # Accepted by the connection but not yet written to its socket. Above `soft`, superseded news is
     # held back; above `hard`, the connection is closed.
     unsent_soft_bytes: int = 256 * 1024

@@ -10,6 +10,7 @@ from livekit.protocol import rtc
 
 from signaling.config import Limits
 from signaling.participant import Participant
+from signaling.ratelimit import TokenBucket
 from signaling.rights import claims_from_permission, may_update_own_metadata
 from signaling.room import Room
 
@@ -51,6 +52,8 @@ def handle_update_metadata(
         limits, name=request.name, metadata=request.metadata, attributes=merged
     ):
         reason, message = Reason.LIMIT_EXCEEDED, f"{excess} exceeds the limit"
+    elif not _may_change_now(room, participant):
+        reason, message = Reason.LIMIT_EXCEEDED, "too many changes in a short time"
     else:
         reason, message = Reason.OK, ""
         apply(
@@ -68,6 +71,16 @@ def handle_update_metadata(
             update_metadata=request,
         )
     )
+
+
+def _may_change_now(room: Room, participant: Participant) -> bool:
+    # Every change goes to everybody in the room, with all of this participant's metadata.
+    now_s = room.context.clock.now_s()
+    if participant.own_changes is None:
+        limits = room.context.config.limits
+        rate, burst = limits.own_changes_per_s, limits.own_changes_burst
+        participant.own_changes = TokenBucket(rate, burst, now_s)
+    return participant.own_changes.take(now_s)
 
 
 def apply(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from livekit.protocol import models, rtc
 
 from signaling.layers import TrackSettings
+from signaling.ratelimit import TokenBucket
 from signaling.track import PendingTrack, PublishedTrack
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Participant:
         graded: sids whose connection quality it was told.
         on_removed: called once, after it has left (local participants).
         failed_s: when its transport failed; None while it is well.
+        quiet_until_s: news of small changes waits for the next batch until then.
     """
 
     def __init__(
@@ -79,6 +81,8 @@ class Participant:
         self.refreshed_s = 0.0
         self.lost_s: float | None = None
         self.failed_s: float | None = None
+        self.quiet_until_s = 0.0
+        self.own_changes: TokenBucket | None = None
         self.was_active = False
         self.drops_next_resume = False
         self.graded: set[str] = set()

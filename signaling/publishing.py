@@ -242,7 +242,7 @@ def set_muted(room: Room, participant: Participant, track: PublishedTrack, muted
     track.source.mute(muted)
     if not muted and track.is_video:
         track.source.request_keyframe()
-    room.announce(participant, is_urgent=True)
+    room.announce_change(participant)
     hooks = room.context.hooks.on_track_muted
     call_hooks(hooks, room.info, participant.info, track.info)
 

@@ -93,6 +93,13 @@ class CameraUrl:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
+_INDIRECT_NETWORKS = (
+    ipaddress.ip_network("64:ff9b::/96"),
+    ipaddress.ip_network("64:ff9b:1::/48"),
+    ipaddress.ip_network("fd00:ec2::/32"),
+)
+
+
 def _split(url: str) -> SplitResult:
     """Parse or raise an error that quotes nothing, as any part may be the password."""
     has_bad_characters = any(not 0x21 <= ord(c) != 0x7F for c in url)
@@ -113,6 +120,9 @@ def _is_allowed(address: str, allowed_networks: Sequence[str] | None) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     if allowed_networks is None:
+        # NAT64 hides an IPv4 address; fd00:ec2::/32 is where clouds keep their metadata.
+        if any(ip.version == 6 and ip in network for network in _INDIRECT_NETWORKS):
+            return False
         return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
     networks = [ipaddress.ip_network(network, strict=False) for network in allowed_networks]
     return any(ip.version == network.version and ip in network for network in networks)

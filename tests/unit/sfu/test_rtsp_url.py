@@ -69,7 +69,16 @@ def test_opens_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "ip", ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1"]
+    "ip",
+    [
+        "127.0.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "fd00:ec2::254",
+    ],
 )
 def test_own_machine_and_metadata_are_off_limits_by_default(
     monkeypatch: pytest.MonkeyPatch, ip: str

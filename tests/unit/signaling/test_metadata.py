@@ -47,6 +47,20 @@ def test_too_much_is_answered_so() -> None:
     assert "update" not in alice.kinds()
 
 
+def test_a_stream_of_changes_is_answered_so_and_others_are_spared() -> None:
+    bench = Bench()
+    alice = bench.connected("alice", can_update_own_metadata=True)
+    bob = bench.connected("bob")
+    bob.clear()
+    for request_id in range(1, 101):
+        alice.send(update_metadata=Update(metadata=str(request_id), request_id=request_id))
+    assert alice.last("request_response").reason == Reason.LIMIT_EXCEEDED
+    assert bob.kinds().count("update") == Limits().own_changes_burst
+    bench.clock.advance(1.0)
+    alice.send(update_metadata=Update(metadata="later", request_id=101))
+    assert alice.last("request_response").reason == Reason.OK
+
+
 def test_limits_count_bytes_not_letters() -> None:
     limits = Limits(name_bytes=6)
     assert find_excess(limits, name="店长") == ""

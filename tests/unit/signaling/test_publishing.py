@@ -170,12 +170,26 @@ def test_mute_is_told_to_all_and_stops_forwarding(bench: Bench) -> None:
     (source,) = alice.transports[0].sources
     for muted in (True, False):
         alice.send(mute=rtc.MuteTrackRequest(sid=sid, muted=muted))
-        bench.clock.advance()
+        bench.clock.advance(0.3)
         for client in (alice, bob):
             info = client.seen("alice")
             assert info is not None and info.tracks[0].muted is muted
         assert source.is_muted is muted  # type: ignore[attr-defined]
     assert source.keyframe_requests == 1  # type: ignore[attr-defined]
+
+
+def test_muting_without_end_costs_the_room_five_updates_a_second(bench: Bench) -> None:
+    alice, bob = bench.connected("alice"), bench.connected("bob")
+    sid = alice.publish("c", "video")
+    bench.clock.advance(1.0)
+    bob.clear()
+    for count in range(200):
+        alice.send(mute=rtc.MuteTrackRequest(sid=sid, muted=count % 2 == 0))
+        bench.clock.advance(0.005)
+    bench.clock.advance(0.3)
+    assert bob.kinds().count("update") <= 11
+    seen = bob.seen("alice")
+    assert seen is not None and not seen.tracks[0].muted, "the last word counts"
 
 
 def test_a_track_may_be_muted_before_its_media_comes(bench: Bench) -> None:
