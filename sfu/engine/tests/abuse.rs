@@ -5,6 +5,7 @@ mod sim;
 use std::net::SocketAddr;
 
 use aislecast_engine::api::{Command, Layers};
+use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use sim::peer::Heard;
 use sim::{CLEAN, VideoTrack, World};
@@ -142,4 +143,28 @@ fn viewers_of_a_layer_that_is_switched_off_get_the_next_one_within_a_second_and_
     let stream = world.peers[subscriber].stream(500);
     let gap = stream.windows(2).map(|pair| pair[1].at - pair[0].at).max();
     assert!(gap.unwrap() < 1_500_000, "{gap:?}");
+}
+
+#[test]
+fn ssrcs_with_payload_types_that_nobody_negotiated_leave_room_for_tracks() {
+    let mut world = World::new(6);
+    let publisher = world.add_peer(CLEAN);
+    let subscriber = world.add_peer(CLEAN);
+    for ssrc in 1..=100 {
+        let header = RtpHeader {
+            is_marker: true,
+            pt: 13,
+            seq: 1,
+            ts_rtp: 0,
+            ssrc,
+        };
+        let packet = world.peers[publisher].rtp(&header, &OutExtensions::default(), &[1; 50]);
+        world.send(publisher, packet);
+    }
+    world.run_for(100_000);
+    let source = world.add_source(publisher, "0", false, &["q"]);
+    world.add_sink(subscriber, source, 500, 0);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
+    world.play(&mut tracks, &mut [], 500_000, |_| {});
+    assert!(!world.peers[subscriber].stream(500).is_empty());
 }

@@ -86,16 +86,13 @@ impl Core {
         let Some(kind) = transport.payload(view.pt) else {
             transport.counts.dropped_unknown += 1;
             self.counters.dropped_unknown_payload += 1;
+            forget_stranger(transport, view.ssrc);
             return;
         };
         let Some(at) = find_binding(transport, &mut self.sources, data, &view, kind) else {
             transport.counts.dropped_unknown += 1;
             self.counters.dropped_unknown_ssrc += 1;
-            // Nothing may be kept of SSRCs that nobody negotiated: a peer can invent any number.
-            let is_stranger = transport.ended(view.ssrc).is_none();
-            if let Some(receiver) = transport.receiver.as_mut().filter(|_| is_stranger) {
-                receiver.forget(view.ssrc);
-            }
+            forget_stranger(transport, view.ssrc);
             return;
         };
         let binding = transport.bindings[at];
@@ -212,6 +209,15 @@ fn incoming<'a>(
         payload: view.payload(data),
         dependency: bytes(view.extensions.dependency),
         capture: bytes(view.extensions.abs_capture_time),
+    }
+}
+
+/// Nothing may be kept of SSRCs that nobody negotiated: a peer can invent any number, and a full
+/// table refuses those of its tracks too.
+fn forget_stranger(transport: &mut Transport, ssrc: u32) {
+    let is_stranger = transport.binding(ssrc).is_none() && transport.ended(ssrc).is_none();
+    if let Some(receiver) = transport.receiver.as_mut().filter(|_| is_stranger) {
+        receiver.forget(ssrc);
     }
 }
 
