@@ -12,8 +12,10 @@ from sfu.sdp.description import SessionDescription
 from sfu.sdp.errors import SdpError
 from sfu.sdp.model import Group, MediaDescription
 
-MAX_TEXT_BYTES = 256 * 1024
-MAX_SECTIONS = 64
+# A browser's video section is up to 5 kB, and a description must fit a signalling message (1 MiB).
+MAX_TEXT_BYTES = 768 * 1024
+# 80 people who all send picture and sound, to one subscriber.
+MAX_SECTIONS = 160
 MAX_LINE_CHARS = 8 * 1024
 MAX_FORMATS = 128
 # libwebrtc's limit too: it keeps the MID extension within a one-byte header (RFC 8285 §4.2).

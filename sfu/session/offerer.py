@@ -6,6 +6,7 @@ from sfu.codecs import AcceptedFormat, Kind, accept_formats
 from sfu.ids import EXTENSION_URIS, Codec
 from sfu.sdp import SdpError, SessionDescription, parse_sdp
 from sfu.sdp.model import ExtMap, MediaDescription, PayloadFormat
+from sfu.sdp.parse import MAX_SECTIONS
 from sfu.session.bundle import BundleMap
 from sfu.session.errors import SessionError
 from sfu.session.section import (
@@ -21,8 +22,6 @@ from sfu.session.tracks import Subscription
 
 _RTP = "UDP/TLS/RTP/SAVPF"
 _DATA = "UDP/DTLS/SCTP"
-MAX_SECTIONS = 64
-
 _VIDEO_FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 # No NACK for audio: without an RTX stream nothing can be sent again.
 _AUDIO_FEEDBACK = ("transport-cc",)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sfu.codecs import CodecPolicy
 from sfu.ids import Codec
 from sfu.sdp import SdpError, SessionDescription, parse_sdp
+from sfu.sdp.parse import MAX_SECTIONS
 from sfu.session import OfferedTrack, Refusal, Session, SessionError, Subscription, TrackClaim
 
 AUDIO_CID = "2ae78f9f-cb29-4f2a-bc35-ea6d002973a9"
@@ -652,8 +653,8 @@ def test_offerer_without_data_has_nothing_to_offer_at_first() -> None:
 
 def test_the_number_of_sections_is_bounded() -> None:
     peer = connected()
-    subscriptions = [peer.subscribe(track=f"TR_{n}") for n in range(70)]
-    assert len(parse_sdp(peer.session.create_offer()).media) == 64
+    subscriptions = [peer.subscribe(track=f"TR_{n}") for n in range(MAX_SECTIONS + 6)]
+    assert len(parse_sdp(peer.session.create_offer()).media) == MAX_SECTIONS
     assert sum(s.mid is None for s in subscriptions) == 7 and peer.session.has_pending
 
 
