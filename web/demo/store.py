@@ -74,12 +74,12 @@ class DemoStore:
         """Make or load the media, open the camera, and enter the room."""
         loops = await load_scenes(self._folder)
         epoch_s = asyncio.get_running_loop().time()
-        walk = self._enter("demo-walk", "货架巡店(演示)")
+        walk = self._enter("demo-walk", "货架巡店 Shelf walk", {"kind": "walk"})
         layers = [loops[f"walk-{index}"] for index in range(len(WALK_SIZES))]
         self._play(walk, "walk", layers, WALK_SIZES, epoch_s)
         for identity, name, label in (
-            ("demo-host", "总部主持(演示)", "host"),
-            ("demo-dealer", "经销商(演示)", "dealer"),
+            ("demo-host", "总部 HQ", "host"),
+            ("demo-dealer", "经销商 Dealer", "dealer"),
         ):
             guest = self._enter(identity, name)
             self._play(guest, label, [loops[label]], [PEOPLE_SIZE], epoch_s)
@@ -141,7 +141,7 @@ class DemoStore:
         self._camera = RtspCamera(
             self._server.url, self._media, label="demo camera", config=_LOOPBACK
         )
-        guest = self._enter("demo-camera", "一号摄像机(演示)", {"kind": "camera"})
+        guest = self._enter("demo-camera", "一号摄像头 Camera 1", {"kind": "camera"})
         size = VideoSize(aisle.WIDTH, aisle.HEIGHT, 600_000)
         info = _track_info("camera", is_audio=False, sizes=[size])
         info.mime_type = "video/H264"

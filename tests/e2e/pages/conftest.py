@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 from testkit.chromium_client import run_chromium
-from testkit.people import DESKTOP, PHONE, Host, Person
+from testkit.people import Host, OpenPerson, open_people
 from testkit.server import AislecastServer, run_server
-
-OpenPerson = Callable[..., Awaitable[Person]]
 
 
 @pytest.fixture(scope="session")
@@ -31,16 +29,8 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def person(server: AislecastServer, browser: Browser) -> AsyncIterator[OpenPerson]:
     """Makes people; at the end all leave, and none may have seen trouble."""
-    opened: list[Person] = []
-
-    async def make(*, phone: bool = False, language: str = "zh-CN", on=server) -> Person:
-        device = PHONE if phone else DESKTOP
-        opened.append(await Person.open(on, browser, device=device, language=language))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        await one.close()
+    async with open_people(server, browser) as make:
+        yield make
     server.check_log()
 
 

@@ -6,7 +6,9 @@ Each person is a browser context of its own. Taps are counted, so that tests can
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self
 from urllib.parse import unquote
 
 from playwright.async_api import Browser, BrowserContext, Page, Response
@@ -60,6 +62,30 @@ async ([selector, count]) => {
   return green > 100;
 }
 """
+_MOVES = """
+async (selector) => {
+  const video = document.querySelector(selector);
+  if (!video || video.hidden || !video.videoWidth) return false;
+  const pen = new OffscreenCanvas(96, 96).getContext("2d", { willReadFrequently: true });
+  let first = null;
+  for (let i = 0; i < 40; i += 1) {
+    const isFrame = await Promise.race([
+      new Promise((done) => video.requestVideoFrameCallback(() => done(true))),
+      new Promise((done) => setTimeout(() => done(false), 3000)),
+    ]);
+    if (!isFrame) return false;
+    pen.drawImage(video, 0, 0, 96, 96);
+    const pixels = pen.getImageData(0, 0, 96, 96).data;
+    first ??= pixels;
+    let changed = 0;
+    for (let at = 0; at < pixels.length; at += 4) {
+      if (Math.abs(pixels[at + 1] - first[at + 1]) > 40) changed += 1;
+    }
+    if (changed > 8) return true;
+  }
+  return false;
+}
+"""
 
 
 class Person:
@@ -85,7 +111,7 @@ class Person:
         *,
         device: dict[str, Any] = DESKTOP,
         language: str = "zh-CN",
-    ) -> Person:
+    ) -> Self:
         """Give somebody a fresh browser."""
         context = await browser.new_context(**device, locale=language)
         await context.add_init_script(_SPY)
@@ -131,9 +157,16 @@ class Person:
 
     async def until_seen(self, selector: str, *, num_frames: int = 5) -> None:
         """Wait until a video shows the fake camera's green picture in decoded frames."""
+        await self._until_pictures(_DECODED, selector, [selector, num_frames])
+
+    async def until_moving(self, selector: str) -> None:
+        """Wait until a video shows decoded frames that differ, whatever is in them."""
+        await self._until_pictures(_MOVES, selector, selector)
+
+    async def _until_pictures(self, expression: str, selector: str, argument: Any) -> None:
         # Not wait_for_function: to it a promise is true, whatever comes of it.
         deadline_s = time.monotonic() + WAIT_MS / 1000
-        while not await self.page.evaluate(_DECODED, [selector, num_frames]):
+        while not await self.page.evaluate(expression, argument):
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"no pictures in {selector}: {await self._videos()}")
             await self.page.wait_for_timeout(100)
@@ -203,3 +236,28 @@ class Host(Person):
             "POST", "/api/invites", {"room": self.room, "role": role, "name": name}
         )
         return str(made["url"])
+
+
+OpenPerson = Callable[..., Awaitable[Any]]
+"""Opens a `Person` or a kind of one; `phone` and `language` choose the device."""
+
+
+@asynccontextmanager
+async def open_people(server: AislecastServer, browser: Browser) -> AsyncIterator[OpenPerson]:
+    """Make people; at the end all leave, and none may have seen trouble."""
+    opened: list[Person] = []
+
+    async def make(
+        kind: type[Person] = Person,
+        *,
+        phone: bool = False,
+        language: str = "zh-CN",
+        on: AislecastServer = server,
+    ) -> Person:
+        device = PHONE if phone else DESKTOP
+        opened.append(await kind.open(on, browser, device=device, language=language))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        await one.close()
