@@ -77,7 +77,7 @@ async def test_refusals(rig: Rig) -> None:
     assert (await rig.call("POST", "/whip/shop", token=good, body=offer()))[0] == 415
     assert (await rig.post("/whip/shop", "hello", token=good))[0] == 400
     assert (await rig.post("/whip/shop", "v=0\r\n", token=good))[0] == 400
-    assert (await rig.post("/whip/shop", "v" * 300_000, token=good))[0] == 413
+    assert (await rig.post("/whip/shop", "v" * 900_000, token=good))[0] == 413
     status, _, body = await rig.post("/whip/shop", read_sdp("native_dual_data_offer"), token=good)
     assert status == 422 and "whip_no_track" in body
     status, headers, _ = await rig.post("/whip/shop", offer(), token="")
