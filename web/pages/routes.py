@@ -22,6 +22,7 @@ _ROOM_TEXTS = (
     "record.",
     "chat.",
     "people.",
+    "hand.",
     "invite.",
     "keys.",
 )

@@ -40,6 +40,7 @@ class Parts:
 
     settings: Settings
     version: str
+    api_key: str
     database: Database
     media: MediaServer
     signaling: SignalingService
@@ -89,6 +90,7 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
     return Parts(
         settings=settings,
         version=version,
+        api_key=api_key,
         database=database,
         media=media,
         signaling=signaling,

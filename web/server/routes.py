@@ -10,6 +10,7 @@ from web.http.operations import Operation
 from web.ops.certificates import Certificates
 from web.ops.health import Health
 from web.ops.metrics import MetricsRoutes, ServerCollector
+from web.people.hands import HandRoutes
 from web.people.routes import PeopleRoutes
 from web.recordings.routes import RecordingRoutes
 from web.rooms.routes import RoomRoutes
@@ -37,6 +38,9 @@ def build_operations(
         joins=parts.joins,
         public_url=addresses.link_base,
     )
+    hands = HandRoutes(
+        parts.signaling, api_key=parts.api_key, failures=parts.failures, wall_s=time.time
+    )
     recordings = RecordingRoutes(
         parts.recorder,
         parts.recording,
@@ -50,6 +54,7 @@ def build_operations(
         *rtc.operations(),
         *TwirpRoutes(parts.signaling, failures=parts.failures).operations(),
         *people.operations(),
+        *hands.operations(),
         *RoomRoutes(parts.signaling, parts.catalogue, parts.access).operations(),
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
         *recordings.operations(),

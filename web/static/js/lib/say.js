@@ -29,10 +29,10 @@ export function announce(text, { urgent = false } = {}) {
 /**
  * Show a note for a while and speak it.
  * @param {string} text
- * @param {{ action?: string, onAction?: () => void, urgent?: boolean, quiet?: boolean }} [options]
+ * @param {{ action?: string, onAction?: () => void, urgent?: boolean, shownMs?: number }} [options]
  *   `action`: words of a button on the note (undo); notes with a button stay twice as long.
  */
-export function note(text, { action, onAction, urgent = false } = {}) {
+export function note(text, { action, onAction, urgent = false, shownMs = action ? SHOWN_MS * 2 : SHOWN_MS } = {}) {
   let holder = document.querySelector(".toasts");
   if (!holder) {
     holder = el("div", { class: "toasts" });
@@ -45,7 +45,7 @@ export function note(text, { action, onAction, urgent = false } = {}) {
   while (holder.children.length >= 3) holder.firstElementChild?.remove();
   holder.append(toast);
   announce(text, { urgent });
-  setTimeout(() => toast.remove(), action ? SHOWN_MS * 2 : SHOWN_MS);
+  setTimeout(() => toast.remove(), shownMs);
 }
 
 /** Vibrate where the device can: the rep looks at the shelf, not at the phone. @param {number | number[]} pattern */

@@ -8,12 +8,15 @@ import { clockLength } from "../lib/when.js";
 import { stayAwake } from "../media/awake.js";
 import { livekit } from "../media/livekit.js";
 import { canShareScreen } from "../media/permission.js";
+import { showAlone } from "./alone.js";
 import { Chat } from "./chat.js";
 import { hideWhenIdle } from "./chrome.js";
 import { playVoices, showCover, showSoundUnlock } from "./cover.js";
 import { openDeviceMenu } from "./devices_menu.js";
 import { Entrance } from "./entrance.js";
+import { showHand } from "./hand.js";
 import { isMenuOpen, openMenu } from "./menu.js";
+import { tellWhenMuted } from "./muted.js";
 import { Panel } from "./panel.js";
 import { showPeople } from "./people.js";
 import { showQuality } from "./quality.js";
@@ -55,6 +58,9 @@ panel.onShown = (tab) => { if (tab === "chat") chat.markRead(); };
 const tiles = new Tiles(byId("tiles"), room);
 const recording = showRecording(session);
 showPeople(room);
+showAlone(room);
+const hand = showHand(room);
+tellWhenMuted(room, byId("microphone"));
 showQuality(session);
 showCover(session);
 showSoundUnlock(room);
@@ -74,7 +80,7 @@ byId("leave-top").addEventListener("click", leave);
 byId("microphone-menu").addEventListener("click", () => openDeviceMenu(byId("microphone-menu"), room, ["audioinput", "audiooutput"]));
 byId("camera-menu").addEventListener("click", () => openDeviceMenu(byId("camera-menu"), room, ["videoinput"]));
 const invite = () => openInvite(room.name);
-for (const id of ["invite", "people-invite"]) document.getElementById(id)?.addEventListener("click", invite);
+for (const id of ["invite", "people-invite", "alone-invite"]) document.getElementById(id)?.addEventListener("click", invite);
 
 function toggleFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
@@ -93,6 +99,7 @@ const shortcuts = [
   ...(canShareScreen() ? [{ key: "s", words: t("keys.share"), run: () => talk.toggleShare() }] : []),
   { key: "c", words: t("keys.chat"), run: () => panel.toggle("chat") },
   { key: "p", words: t("keys.people"), run: () => panel.toggle("people") },
+  { key: "h", words: t("keys.hand"), run: () => hand.toggle() },
   { key: "l", words: t("keys.layout"), run: () => tiles.toggleLayout() },
   ...(page.leads ? [{ key: "r", words: t("keys.record"), run: () => recording.toggle() }] : []),
   { key: "f", words: t("keys.full"), run: toggleFullScreen },
@@ -106,6 +113,7 @@ byId("more").addEventListener("click", () => {
   const me = room.localParticipant;
   openMenu(byId("more"), [
     ...(isNarrow ? [
+      { text: t(hand.isUp() ? "hand.down" : "hand.up"), sign: "hand", onPick: () => hand.toggle() },
       { text: t("people.title"), sign: "people", onPick: () => panel.show("people") },
       ...(canShareScreen() ? [{ text: t(me.isScreenShareEnabled ? "stage.share_stop" : "stage.share"), sign: "share", onPick: () => talk.toggleShare() }] : []),
       ...(page.leads ? [

@@ -30,7 +30,7 @@ function entry(item, close) {
 }
 
 /**
- * Open a menu above a button, or close it when it is open.
+ * Open a menu at a button, or close it when it is open.
  * @param {HTMLElement} opener
  * @param {Item[]} items
  */
@@ -78,5 +78,7 @@ function place(menu, opener) {
   const at = opener.getBoundingClientRect();
   const left = Math.min(Math.max(8, at.left + at.width / 2 - menu.offsetWidth / 2), innerWidth - menu.offsetWidth - 8);
   menu.style.left = `${left}px`;
-  menu.style.bottom = `${innerHeight - at.top + 8}px`;
+  // Above where there is room for it, else below.
+  if (at.top - menu.offsetHeight > 16) menu.style.bottom = `${innerHeight - at.top + 8}px`;
+  else menu.style.top = `${at.bottom + 4}px`;
 }

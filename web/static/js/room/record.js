@@ -2,7 +2,7 @@
 
 import { ApiError, part, post, remove } from "../lib/api.js";
 import { byId, setIcon, setText } from "../lib/dom.js";
-import { t } from "../lib/page.js";
+import { page, t } from "../lib/page.js";
 import { buzz, note } from "../lib/say.js";
 
 /** @param {import("./session.js").Session} session */
@@ -16,7 +16,7 @@ export function showRecording(session) {
     if (isRecording === isOn) return;
     isOn = isRecording;
     sign.hidden = !isOn;
-    note(t(isOn ? "record.started" : "record.stopped"), { urgent: isOn });
+    note(t(isOn ? "record.started" : page.leads ? "record.stopped" : "record.stopped_here"), { urgent: isOn });
     if (isOn) buzz([80, 60, 80]);
     if (!button) return;
     button.setAttribute("aria-pressed", String(isOn));

@@ -41,12 +41,13 @@ export class Tile {
     this.wait = el("span", { class: "tile-wait" });
     this.nameNode = el("span", { class: "plate-name" });
     this.muteSign = el("span", { class: "plate-sign", title: t("room.muted") }, icon("mic-off", "icon-s"));
+    this.handSign = el("span", { class: "plate-hand", title: t("hand.is_up") }, icon("hand", "icon-s"));
     this.weakSign = el("span", { class: "plate-weak" }, t("room.weak"));
     this.pinButton = el("button", { class: "tile-pin", type: "button", "aria-pressed": "false", on: { click: () => onPin(this) } }, icon("pin", "icon-s"), el("span", {}, t("room.pin")));
     this.badge = el("span", { class: "plate-badge" });
     this.node = el("figure", { class: "tile", data: { kind: this.kind, source } },
       this.face, this.video, this.wait,
-      el("figcaption", { class: "plate" }, this.muteSign, this.badge, this.nameNode, this.weakSign), this.pinButton);
+      el("figcaption", { class: "plate" }, this.handSign, this.muteSign, this.badge, this.nameNode, this.weakSign), this.pinButton);
     this.update();
   }
 
@@ -73,6 +74,7 @@ export class Tile {
     this.node.setAttribute("aria-label", words);
     const isMuted = !isScreen && this.kind !== "camera" && !this.participant.isMicrophoneEnabled;
     this.muteSign.hidden = !isMuted;
+    this.handSign.hidden = isScreen || !this.participant.attributes?.hand;
     this.showBadge();
     const isComing = Boolean(publication && !publication.isMuted && !track);
     setText(this.wait, isComing ? t("room.picture_coming") : "");

@@ -14,6 +14,7 @@ import { playVoices, showCover, showSoundUnlock } from "../room/cover.js";
 import { openDeviceMenu } from "../room/devices_menu.js";
 import { Entrance } from "../room/entrance.js";
 import { isMenuOpen, openMenu } from "../room/menu.js";
+import { tellWhenMuted } from "../room/muted.js";
 import { showQuality } from "../room/quality.js";
 import { showRecording } from "../room/record.js";
 import { Session } from "../room/session.js";
@@ -43,6 +44,7 @@ showSoundUnlock(room);
 playVoices(room);
 
 const microphone = byId("microphone");
+tellWhenMuted(room, microphone);
 
 function showMicrophone() {
   const isOn = room.localParticipant.isMicrophoneEnabled;
