@@ -43,22 +43,14 @@ fn measure(name: &str, num_ops: usize, mut round: impl FnMut()) {
 
 fn video_packet(seq: u16, payload_len: usize) -> Vec<u8> {
     let mut packet = vec![0u8; 64 + payload_len];
-    let header = RtpHeader {
-        is_marker: false,
-        pt: 96,
-        seq,
-        ts_rtp: 90_000,
-        ssrc: 7,
-    };
+    let header = RtpHeader { is_marker: false, pt: 96, seq, ts_rtp: 90_000, ssrc: 7 };
     let values = OutExtensions {
         mid: Some(b"1"),
         twcc: Some(seq),
         abs_send_time: Some(1),
         ..OutExtensions::default()
     };
-    let len = RtpWriter::new(MAP)
-        .write_header(&mut packet, &header, &values)
-        .expect("room");
+    let len = RtpWriter::new(MAP).write_header(&mut packet, &header, &values).expect("room");
     packet.truncate(len + payload_len);
     packet[len..len + 6].copy_from_slice(&[0x90, 0xe0, 0x81, 0x02, 0x03, 0x40]);
     packet
@@ -74,13 +66,7 @@ fn bench_rtp() {
     let (writer, mut out) = (RtpWriter::new(MAP), [0u8; 256]);
     measure("rtp header write, 3 extensions", NUM_PACKETS, || {
         for seq in 0..NUM_PACKETS as u16 {
-            let header = RtpHeader {
-                is_marker: false,
-                pt: 96,
-                seq,
-                ts_rtp: 90_000,
-                ssrc: 7,
-            };
+            let header = RtpHeader { is_marker: false, pt: 96, seq, ts_rtp: 90_000, ssrc: 7 };
             let values = OutExtensions {
                 mid: Some(b"1"),
                 twcc: Some(seq),
@@ -102,50 +88,34 @@ fn bench_rtp() {
 
 fn bench_srtp(profile: SrtpProfile, label: &str, payload_len: usize) {
     let key_salt = vec![0x5a; key_salt_len(profile)];
-    let packets: Vec<Vec<u8>> = (0..NUM_PACKETS as u16)
-        .map(|seq| video_packet(seq, payload_len))
-        .collect();
+    let packets: Vec<Vec<u8>> =
+        (0..NUM_PACKETS as u16).map(|seq| video_packet(seq, payload_len)).collect();
     let len = packets[0].len();
     let mut sealed = vec![vec![0u8; len + RTP_OVERHEAD_MAX]; NUM_PACKETS];
     let mut sealed_len = 0;
-    measure(
-        &format!("{label} protect {payload_len} B"),
-        NUM_PACKETS,
-        || {
-            let mut sender = SrtpSender::new(profile, &key_salt).expect("key");
-            for (plain, out) in packets.iter().zip(&mut sealed) {
-                out[..len].copy_from_slice(plain);
-                sealed_len = sender.protect_rtp(out, len).expect("fresh index");
-            }
-        },
-    );
+    measure(&format!("{label} protect {payload_len} B"), NUM_PACKETS, || {
+        let mut sender = SrtpSender::new(profile, &key_salt).expect("key");
+        for (plain, out) in packets.iter().zip(&mut sealed) {
+            out[..len].copy_from_slice(plain);
+            sealed_len = sender.protect_rtp(out, len).expect("fresh index");
+        }
+    });
     let mut buffer = vec![0u8; sealed_len];
-    measure(
-        &format!("{label} unprotect {payload_len} B"),
-        NUM_PACKETS,
-        || {
-            let mut receiver = SrtpReceiver::new(profile, &key_salt).expect("key");
-            for packet in &sealed {
-                buffer.copy_from_slice(&packet[..sealed_len]);
-                black_box(receiver.unprotect_rtp(&mut buffer).expect("real packet"));
-            }
-        },
-    );
+    measure(&format!("{label} unprotect {payload_len} B"), NUM_PACKETS, || {
+        let mut receiver = SrtpReceiver::new(profile, &key_salt).expect("key");
+        for packet in &sealed {
+            buffer.copy_from_slice(&packet[..sealed_len]);
+            black_box(receiver.unprotect_rtp(&mut buffer).expect("real packet"));
+        }
+    });
 }
 
 fn bench_feedback() {
     let arrivals: Vec<Arrival> = (0..100)
-        .map(|n| Arrival {
-            seq_ext: 65_536 + n + n / 20,
-            arrived_us: 1_000_000 + n * 900,
-        })
+        .map(|n| Arrival { seq_ext: 65_536 + n + n / 20, arrived_us: 1_000_000 + n * 900 })
         .collect();
-    let header = FeedbackHeader {
-        sender_ssrc: 1,
-        media_ssrc: 2,
-        feedback_count: 0,
-        base_seq_ext: 65_536,
-    };
+    let header =
+        FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 0, base_seq_ext: 65_536 };
     let mut out = [0u8; 1_200];
     let num_ops = NUM_PACKETS / 100;
     measure("transport-cc write, 100 packets", num_ops, || {
@@ -153,9 +123,7 @@ fn bench_feedback() {
             black_box(write_feedback(&mut out, &header, black_box(&arrivals)));
         }
     });
-    let len = write_feedback(&mut out, &header, &arrivals)
-        .expect("room")
-        .len;
+    let len = write_feedback(&mut out, &header, &arrivals).expect("room").len;
     measure("transport-cc read, 100 packets", num_ops, || {
         for _ in 0..num_ops {
             let Some(RtcpPacket::TransportCc(feedback)) =
@@ -190,12 +158,7 @@ fn bench_stun() {
         for _ in 0..NUM_PACKETS {
             let message = StunMessage::parse(black_box(&data[..len])).expect("own request");
             assert!(message.verify_integrity(&key));
-            black_box(write_binding_success(
-                &mut out,
-                &message.transaction_id,
-                peer,
-                &key,
-            ));
+            black_box(write_binding_success(&mut out, &message.transaction_id, peer, &key));
         }
     });
 }

@@ -182,7 +182,12 @@ pub enum Command {
     /// Header extensions and payload types that the peer may send and we may send to it.
     SetMedia { transport: TransportId, extensions: ExtMap, payloads: Vec<Payload> },
     /// Installs SRTP keys (key followed by salt) after the DTLS handshake.
-    SetSrtp { transport: TransportId, profile: SrtpProfile, receive_key: Vec<u8>, send_key: Vec<u8> },
+    SetSrtp {
+        transport: TransportId,
+        profile: SrtpProfile,
+        receive_key: Vec<u8>,
+        send_key: Vec<u8>,
+    },
     /// One DTLS datagram (or one flight piece) to the peer's selected address.
     SendDtls { transport: TransportId, data: Vec<u8> },
     /// Ends a transport with its sources and sinks.
@@ -194,7 +199,13 @@ pub enum Command {
     /// Ends a track; its sinks stay, silent, until removed.
     RemoveSource { source: SourceId },
     /// A subscription. Starts paused=false at the given layers.
-    AddSink { sink: SinkId, transport: TransportId, source: SourceId, config: SinkConfig, layers: Layers },
+    AddSink {
+        sink: SinkId,
+        transport: TransportId,
+        source: SourceId,
+        config: SinkConfig,
+        layers: Layers,
+    },
     /// New layer orders.
     SetLayers { sink: SinkId, layers: Layers },
     /// Ends a subscription.

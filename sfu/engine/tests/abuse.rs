@@ -24,15 +24,10 @@ fn an_overheard_check_sent_from_elsewhere_does_not_move_the_media() {
     world.run_for(100_000);
     let refused = world.core.counters().dropped_stun_auth;
     let elsewhere = SocketAddr::from(([203, 0, 113, 9], 9));
-    world.play(&mut tracks, &mut [], 500_000, |world| {
-        world.inject(elsewhere, overheard.clone())
-    });
+    world.play(&mut tracks, &mut [], 500_000, |world| world.inject(elsewhere, overheard.clone()));
     assert!(world.core.counters().dropped_stun_auth > refused + 400);
     let stream = world.peers[subscriber].stream(500);
-    assert!(
-        stream.last().unwrap().at > world.now - 100_000,
-        "the media stays"
-    );
+    assert!(stream.last().unwrap().at > world.now - 100_000, "the media stays");
 }
 
 #[test]
@@ -41,10 +36,8 @@ fn feedback_that_claims_tens_of_thousands_of_packets_is_bounded() {
     let peer = world.add_peer(CLEAN);
     let datagram = world.peers[peer].rtcp(|writer| {
         for step in 0..5u64 {
-            let arrivals = [0, 8_000].map(|at| Arrival {
-                seq_ext: 100_000 + step * 8_001 + at,
-                arrived_us: 1_000_000,
-            });
+            let arrivals = [0, 8_000]
+                .map(|at| Arrival { seq_ext: 100_000 + step * 8_001 + at, arrived_us: 1_000_000 });
             let header = FeedbackHeader {
                 sender_ssrc: 1,
                 media_ssrc: 2,
@@ -70,24 +63,14 @@ fn a_picture_lost_while_another_layer_is_waited_for_is_asked_of_the_running_one(
     let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q", "f"])];
     world.play(&mut tracks, &mut [], 3_000_000, |_| {});
     tracks[0].answers_plis = false;
-    let layers = Layers {
-        spatial: 1,
-        temporal: 7,
-        paused: false,
-    };
+    let layers = Layers { spatial: 1, temporal: 7, paused: false };
     world.apply(Command::SetLayers { sink, layers });
     world.play(&mut tracks, &mut [], 1_000_000, |_| {});
-    assert_eq!(
-        world.sink_row(sink).spatial,
-        0,
-        "the other layer has no key frame"
-    );
+    assert_eq!(world.sink_row(sink).spatial, 0, "the other layer has no key frame");
     let running = tracks[0].layers[0].ssrc;
     let num_asked = |world: &World| {
         let heard = world.peers[publisher].heard.iter();
-        heard
-            .filter(|heard| matches!(heard, Heard::Pli(_, ssrc) if *ssrc == running))
-            .count()
+        heard.filter(|heard| matches!(heard, Heard::Pli(_, ssrc) if *ssrc == running)).count()
     };
     let before = num_asked(&world);
     let pli = world.peers[subscriber].pli(500);
@@ -95,10 +78,7 @@ fn a_picture_lost_while_another_layer_is_waited_for_is_asked_of_the_running_one(
     world.play(&mut tracks, &mut [], 1_000_000, |_| {});
     assert!(num_asked(&world) > before);
     let stream = world.peers[subscriber].stream(500);
-    assert!(
-        stream.last().unwrap().at > world.now - 100_000,
-        "it does not go dark meanwhile"
-    );
+    assert!(stream.last().unwrap().at > world.now - 100_000, "it does not go dark meanwhile");
 }
 
 #[test]
@@ -151,13 +131,7 @@ fn ssrcs_with_payload_types_that_nobody_negotiated_leave_room_for_tracks() {
     let publisher = world.add_peer(CLEAN);
     let subscriber = world.add_peer(CLEAN);
     for ssrc in 1..=100 {
-        let header = RtpHeader {
-            is_marker: true,
-            pt: 13,
-            seq: 1,
-            ts_rtp: 0,
-            ssrc,
-        };
+        let header = RtpHeader { is_marker: true, pt: 13, seq: 1, ts_rtp: 0, ssrc };
         let packet = world.peers[publisher].rtp(&header, &OutExtensions::default(), &[1; 50]);
         world.send(publisher, packet);
     }

@@ -12,11 +12,7 @@ use sim::{AudioTrack, CLEAN, World, payloads};
 
 const SPS: [u8; 8] = [0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16];
 const PPS: [u8; 4] = [0x68, 0xce, 0x3c, 0x80];
-const LAYERS: Layers = Layers {
-    spatial: 0,
-    temporal: 7,
-    paused: false,
-};
+const LAYERS: Layers = Layers { spatial: 0, temporal: 7, paused: false };
 
 /// A hardware encoder: parameter sets as packets of their own, and only when told.
 struct H264 {
@@ -28,18 +24,10 @@ struct H264 {
 
 impl H264 {
     fn send(&mut self, world: &mut World, nal: &[u8], is_marker: bool) {
-        let header = RtpHeader {
-            is_marker,
-            pt: 102,
-            seq: self.seq,
-            ts_rtp: self.ts,
-            ssrc: self.ssrc,
-        };
+        let header =
+            RtpHeader { is_marker, pt: 102, seq: self.seq, ts_rtp: self.ts, ssrc: self.ssrc };
         self.seq = self.seq.wrapping_add(1);
-        let extensions = OutExtensions {
-            mid: Some(b"0"),
-            ..OutExtensions::default()
-        };
+        let extensions = OutExtensions { mid: Some(b"0"), ..OutExtensions::default() };
         send_remembered(world, self.peer, &header, &extensions, nal, 103);
     }
 
@@ -69,18 +57,8 @@ fn h264_stage(seed: u64) -> Stage {
     let publisher = world.add_peer(CLEAN);
     let subscriber = world.add_peer(CLEAN);
     let source = world.add_source(publisher, "0", false, &[""]);
-    let encoder = H264 {
-        peer: publisher,
-        seq: 10,
-        ts: 90_000,
-        ssrc: 40,
-    };
-    Stage {
-        world,
-        encoder,
-        source,
-        subscriber,
-    }
+    let encoder = H264 { peer: publisher, seq: 10, ts: 90_000, ssrc: 40 };
+    Stage { world, encoder, source, subscriber }
 }
 
 fn kinds(payload: &[u8]) -> Vec<u8> {
@@ -116,11 +94,7 @@ fn edge_14_cached_parameter_sets_go_before_a_key_frame_that_has_none() {
     let got: Vec<u8> = stream.iter().flat_map(|one| kinds(&one.payload)).collect();
     assert_eq!(got, [NAL_SPS, NAL_PPS, NAL_IDR, NAL_IDR, 1, 1]);
     assert_eq!(stream[0].ts, stream[1].ts, "in the same access unit");
-    assert!(
-        stream
-            .windows(2)
-            .all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1))
-    );
+    assert!(stream.windows(2).all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1)));
     // It can be asked for again like any other packet.
     let seq = stream[0].seq;
     stage.world.run_for(100_000);
@@ -130,14 +104,8 @@ fn edge_14_cached_parameter_sets_go_before_a_key_frame_that_has_none() {
     stage.world.send(stage.subscriber, nack);
     stage.world.run_for(100_000);
     let stream = stage.world.peers[stage.subscriber].stream(500);
-    let again = stream
-        .iter()
-        .filter(|one| one.seq == seq)
-        .collect::<Vec<_>>();
-    assert_eq!(
-        (again.len(), again[0].payload == again[1].payload),
-        (2, true)
-    );
+    let again = stream.iter().filter(|one| one.seq == seq).collect::<Vec<_>>();
+    assert_eq!((again.len(), again[0].payload == again[1].payload), (2, true));
     assert_eq!(again[0].ts, again[1].ts);
 }
 
@@ -158,11 +126,9 @@ fn edge_14_a_start_that_was_overtaken_is_found_when_it_comes() {
     stage.encoder.send_frame(&mut stage.world, false, false);
     stage.encoder.ts += 3000;
     // IDR first, then what belongs before it.
-    for (seq, nal, is_marker) in [
-        (14, &[0x65, 0x80, 1][..], true),
-        (13, &PPS[..], false),
-        (12, &SPS[..], false),
-    ] {
+    for (seq, nal, is_marker) in
+        [(14, &[0x65, 0x80, 1][..], true), (13, &PPS[..], false), (12, &SPS[..], false)]
+    {
         stage.encoder.seq = seq;
         stage.encoder.send(&mut stage.world, nal, is_marker);
         stage.world.run_for(5_000);
@@ -210,23 +176,12 @@ fn edge_05_padding_only_packets_leave_no_gap_and_start_nothing() {
     stage.world.run_for(50_000);
     let stream = stage.world.peers[stage.subscriber].stream(500);
     assert_eq!(stream.len(), 10);
-    assert!(
-        stream
-            .windows(2)
-            .all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1))
-    );
-    assert!(
-        stream
-            .iter()
-            .all(|one| !one.payload.is_empty() && one.padding <= 3)
-    );
+    assert!(stream.windows(2).all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1)));
+    assert!(stream.iter().all(|one| !one.payload.is_empty() && one.padding <= 3));
 }
 
 fn only(codecs: &[Codec]) -> Vec<Payload> {
-    payloads()
-        .into_iter()
-        .filter(|payload| codecs.contains(&payload.codec))
-        .collect()
+    payloads().into_iter().filter(|payload| codecs.contains(&payload.codec)).collect()
 }
 
 #[test]
@@ -236,53 +191,25 @@ fn red_is_stripped_for_those_who_lack_it_and_numbers_stay_continuous() {
     let (plain, redundant) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
     let source = world.add_source(publisher, "0", true, &[""]);
     world.add_sink_with(plain, source, 500, LAYERS, only(&[Codec::Opus]));
-    world.add_sink_with(
-        redundant,
-        source,
-        600,
-        LAYERS,
-        only(&[Codec::Opus, Codec::Red]),
-    );
+    world.add_sink_with(redundant, source, 600, LAYERS, only(&[Codec::Opus, Codec::Red]));
     let mut track = AudioTrack::new(&world, publisher, "0");
     track.pt = 63;
     world.play(&mut [], std::slice::from_mut(&mut track), 1_000_000, |_| {});
     let stripped = world.peers[plain].stream(500);
     let whole = world.peers[redundant].stream(600);
     assert!(stripped.len() > 45 && whole.len() == stripped.len());
-    assert!(
-        stripped
-            .iter()
-            .all(|one| one.pt == 111 && one.payload.len() == 80)
-    );
-    assert!(
-        whole
-            .iter()
-            .all(|one| one.pt == 63 && one.payload.len() == 88)
-    );
+    assert!(stripped.iter().all(|one| one.pt == 111 && one.payload.len() == 80));
+    assert!(whole.iter().all(|one| one.pt == 63 && one.payload.len() == 88));
     for stream in [stripped, whole] {
-        assert!(
-            stream
-                .windows(2)
-                .all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1))
-        );
-        assert!(
-            stream
-                .windows(2)
-                .all(|pair| pair[1].ts == pair[0].ts.wrapping_add(960))
-        );
+        assert!(stream.windows(2).all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1)));
+        assert!(stream.windows(2).all(|pair| pair[1].ts == pair[0].ts.wrapping_add(960)));
     }
 }
 
 #[test]
 fn a_codec_that_the_subscriber_lacks_is_not_forwarded_but_counted() {
     let mut stage = h264_stage(7);
-    stage.world.add_sink_with(
-        stage.subscriber,
-        stage.source,
-        500,
-        LAYERS,
-        only(&[Codec::Vp8]),
-    );
+    stage.world.add_sink_with(stage.subscriber, stage.source, 500, LAYERS, only(&[Codec::Vp8]));
     stage.encoder.send_frame(&mut stage.world, true, true);
     stage.encoder.send_frame(&mut stage.world, false, false);
     stage.world.run_for(100_000);
@@ -299,13 +226,8 @@ fn edge_18_av1_leaves_whole_with_its_dependency_descriptor_only_where_negotiated
     world.add_sink(subscriber, source, 500, 0);
     let descriptor = [0x80u8; 40]; // larger than a one-byte header extension can hold
     for seq in 0..5u16 {
-        let header = RtpHeader {
-            is_marker: true,
-            pt: 45,
-            seq,
-            ts_rtp: u32::from(seq) * 3000,
-            ssrc: 9,
-        };
+        let header =
+            RtpHeader { is_marker: true, pt: 45, seq, ts_rtp: u32::from(seq) * 3000, ssrc: 9 };
         let extensions = OutExtensions {
             mid: Some(b"0"),
             dependency: Some(&descriptor),
@@ -324,16 +246,8 @@ fn edge_18_av1_leaves_whole_with_its_dependency_descriptor_only_where_negotiated
 fn local_source(world: &mut World, is_audio: bool) -> SourceId {
     let source = SourceId(world.take_id());
     let encodings = vec![EncodingConfig::default()];
-    let config = SourceConfig {
-        mid: String::new(),
-        is_audio,
-        encodings,
-    };
-    world.apply(Command::AddSource {
-        source,
-        transport: None,
-        config,
-    });
+    let config = SourceConfig { mid: String::new(), is_audio, encodings };
+    world.apply(Command::AddSource { source, transport: None, config });
     source
 }
 
@@ -350,11 +264,7 @@ fn a_local_camera_is_forwarded_and_tapped() {
     let source = local_source(&mut world, false);
     world.add_sink(subscriber, source, 500, 0);
     let tap = TapId(1);
-    world.apply(Command::AddTap {
-        tap,
-        source,
-        max_bytes: 1_000_000,
-    });
+    world.apply(Command::AddTap { tap, source, max_bytes: 1_000_000 });
     let mut pushed = Vec::new();
     for frame in 0..30u32 {
         let mut data = Vec::new();
@@ -368,13 +278,7 @@ fn a_local_camera_is_forwarded_and_tapped() {
         data.resize(data.len() + 3000, frame as u8 + 1);
         pushed.push((world.now, data.clone()));
         let (codec, ts_rtp) = (Codec::H264, frame * 3000);
-        world.apply(Command::PushFrame {
-            source,
-            encoding: 0,
-            codec,
-            ts_rtp,
-            data,
-        });
+        world.apply(Command::PushFrame { source, encoding: 0, codec, ts_rtp, data });
         world.run_for(33_333);
     }
     let stream = world.peers[subscriber].stream(500);
@@ -383,10 +287,7 @@ fn a_local_camera_is_forwarded_and_tapped() {
     let frames = drain(&mut world, tap);
     assert_eq!(frames.len(), 30);
     for (frame, (at, data)) in frames.iter().zip(&pushed) {
-        assert_eq!(
-            (&frame.data, frame.captured_us, frame.lost_before),
-            (data, *at, 0)
-        );
+        assert_eq!((&frame.data, frame.captured_us, frame.lost_before), (data, *at, 0));
     }
     assert!(frames[0].is_key && !frames[1].is_key && frames[15].is_key);
 }
@@ -399,20 +300,10 @@ fn a_local_voice_is_forwarded() {
     world.add_sink(subscriber, source, 500, 0);
     for frame in 0..10u32 {
         let (codec, ts_rtp, data) = (Codec::Opus, frame * 960, vec![frame as u8; 60]);
-        world.apply(Command::PushFrame {
-            source,
-            encoding: 0,
-            codec,
-            ts_rtp,
-            data,
-        });
+        world.apply(Command::PushFrame { source, encoding: 0, codec, ts_rtp, data });
         world.run_for(20_000);
     }
     let stream = world.peers[subscriber].stream(500);
     assert_eq!(stream.len(), 10);
-    assert!(
-        stream
-            .windows(2)
-            .all(|pair| pair[1].ts == pair[0].ts.wrapping_add(960))
-    );
+    assert!(stream.windows(2).all(|pair| pair[1].ts == pair[0].ts.wrapping_add(960)));
 }

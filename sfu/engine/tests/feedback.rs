@@ -25,20 +25,12 @@ fn stage(seed: u64) -> Stage {
     let source = world.add_source(publisher, "0", false, &["q"]);
     let sink = world.add_sink(subscriber, source, 500, 0);
     let track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    Stage {
-        world,
-        track,
-        publisher,
-        subscriber,
-        source,
-        sink,
-    }
+    Stage { world, track, publisher, subscriber, source, sink }
 }
 
 impl Stage {
     fn play(&mut self, us: u64) {
-        self.world
-            .play(std::slice::from_mut(&mut self.track), &mut [], us, |_| {});
+        self.world.play(std::slice::from_mut(&mut self.track), &mut [], us, |_| {});
     }
 
     fn sender_reports(&self, ssrc: u32) -> Vec<(u64, SenderInfo)> {
@@ -81,13 +73,7 @@ fn lips_match_sender_reports_of_all_tracks_are_on_one_clock() {
                 let ntp = ((us / 1_000_000) << 32) | (((us % 1_000_000) << 32) / 1_000_000);
                 let ticks = (world.now - started_us) * 48 / 1000;
                 let ts_rtp = first_ts.wrapping_add(ticks as u32);
-                let info = SenderInfo {
-                    ssrc,
-                    ntp,
-                    ts_rtp,
-                    num_packets: 0,
-                    num_bytes: 0,
-                };
+                let info = SenderInfo { ssrc, ntp, ts_rtp, num_packets: 0, num_bytes: 0 };
                 let report = world.peers[publisher].rtcp(|writer| {
                     writer.sender_report(&info, &[]);
                 });
@@ -101,20 +87,14 @@ fn lips_match_sender_reports_of_all_tracks_are_on_one_clock() {
         let one = stage.world.peers[stage.subscriber].stream(ssrc);
         let one = one.last().unwrap();
         let ticks = i64::from(one.ts.wrapping_sub(info.ts_rtp) as i32);
-        (
-            one.at,
-            ntp_us(info.ntp).wrapping_add_signed(ticks * 1_000_000 / hz),
-        )
+        (one.at, ntp_us(info.ntp).wrapping_add_signed(ticks * 1_000_000 / hz))
     };
     let (video_at, video_us) = captured_us(500, 90_000);
     let (audio_at, audio_us) = captured_us(700, 48_000);
     // Both were sent when captured over the same links, so capture and arrival differ alike.
     let video_delay = video_at as i64 - video_us as i64;
     let audio_delay = audio_at as i64 - audio_us as i64;
-    assert!(
-        (video_delay - audio_delay).abs() < 3_000,
-        "{video_delay} {audio_delay}"
-    );
+    assert!((video_delay - audio_delay).abs() < 3_000, "{video_delay} {audio_delay}");
 }
 
 #[test]
@@ -126,15 +106,9 @@ fn sender_reports_are_rewritten_and_come_every_second() {
     for pair in reports.windows(2) {
         let us = ntp_us(pair[1].1.ntp) - ntp_us(pair[0].1.ntp);
         let ticks = u64::from(pair[1].1.ts_rtp.wrapping_sub(pair[0].1.ts_rtp));
-        assert!(
-            (ticks * 100 / 9).abs_diff(us) < 2_000,
-            "{ticks} ticks in {us} us"
-        );
+        assert!((ticks * 100 / 9).abs_diff(us) < 2_000, "{ticks} ticks in {us} us");
     }
-    assert_eq!(
-        stage.sender_reports(500).last().unwrap().1.num_packets as u64 / 30,
-        5
-    );
+    assert_eq!(stage.sender_reports(500).last().unwrap().1.num_packets as u64 / 30, 5);
 }
 
 #[test]
@@ -161,19 +135,12 @@ fn the_round_trip_comes_from_receiver_reports_and_is_never_negative() {
     report(&mut stage, block(held_us, last_sr));
     let rtt_us = |stage: &Stage| {
         let mut rows = Vec::new();
-        stage
-            .world
-            .core
-            .snapshot_transports(stage.world.now, &mut rows);
+        stage.world.core.snapshot_transports(stage.world.now, &mut rows);
         let id = stage.world.peers[stage.subscriber].id.0.to_le_bytes();
         let row = rows.chunks_exact(72).find(|row| row[..4] == id).unwrap();
         u32::from_le_bytes(row[8..12].try_into().unwrap())
     };
-    assert!(
-        (19_000..22_000).contains(&rtt_us(&stage)),
-        "{}",
-        rtt_us(&stage)
-    );
+    assert!((19_000..22_000).contains(&rtt_us(&stage)), "{}", rtt_us(&stage));
     // A delay longer than the time that passed, and a report before anything was sent.
     report(&mut stage, block(50_000_000, last_sr));
     report(&mut stage, block(0, 0));
@@ -206,10 +173,7 @@ fn transport_wide_reports_become_rows() {
 #[test]
 fn edge_19_retransmissions_are_paired_by_repaired_rid_without_declared_ssrcs() {
     let mut world = World::new(5);
-    let publisher = world.add_peer(Link {
-        loss_permille: 80,
-        ..CLEAN
-    });
+    let publisher = world.add_peer(Link { loss_permille: 80, ..CLEAN });
     let subscriber = world.add_peer(CLEAN);
     let source = world.add_source(publisher, "0", false, &["q", "h", "f"]);
     world.add_sink(subscriber, source, 500, 2);
@@ -218,10 +182,7 @@ fn edge_19_retransmissions_are_paired_by_repaired_rid_without_declared_ssrcs() {
     let counters = world.core.counters();
     assert!(counters.rtx_received > 30, "{}", counters.rtx_received);
     let packets = check_vp8(&world.peers[subscriber].stream(500));
-    let whole = packets
-        .windows(2)
-        .filter(|pair| pair[1].seq == pair[0].seq + 1)
-        .count();
+    let whole = packets.windows(2).filter(|pair| pair[1].seq == pair[0].seq + 1).count();
     assert!(whole * 100 > packets.len() * 97, "holes were filled late");
 }
 
@@ -263,10 +224,7 @@ fn a_picture_loss_is_served_from_the_cache_without_asking_the_publisher() {
     stage.play(700_000);
     assert_eq!(stage.world.peers[stage.publisher].num_plis(), before);
     let packets = check_vp8(&stage.world.peers[stage.subscriber].stream(500));
-    let starts = packets
-        .iter()
-        .filter(|packet| packet.is_key && packet.packet == 0)
-        .count();
+    let starts = packets.iter().filter(|packet| packet.is_key && packet.packet == 0).count();
     assert_eq!(starts, 2, "the same key frame again, under new numbers");
     assert!(packets.last().unwrap().at > stage.world.now - 60_000);
 }
@@ -277,9 +235,7 @@ fn edge_08_bookkeeping_follows_authentication() {
     stage.play(500_000);
     let counts = |stage: &Stage| {
         let heard = stage.world.peers[stage.publisher].heard.iter();
-        heard
-            .filter(|heard| matches!(heard, Heard::Nack(..)))
-            .count()
+        heard.filter(|heard| matches!(heard, Heard::Nack(..))).count()
     };
     // A forged packet far ahead would open a gap of a hundred numbers.
     let addr = stage.world.peers[stage.publisher].addr;
@@ -296,10 +252,7 @@ fn edge_08_bookkeeping_follows_authentication() {
     let forged = stranger.rtp(&header, &OutExtensions::default(), &[0x10, 1, 2]);
     stage.world.inject(addr, forged);
     stage.play(500_000);
-    assert_eq!(
-        (stage.world.core.counters().dropped_auth, counts(&stage)),
-        (1, 0)
-    );
+    assert_eq!((stage.world.core.counters().dropped_auth, counts(&stage)), (1, 0));
 }
 
 #[test]
@@ -330,10 +283,7 @@ fn requested_key_frames_stay_within_the_budget() {
     stage.play(3_000_000);
     let before = stage.world.peers[stage.publisher].num_plis();
     for _ in 0..500 {
-        stage.world.apply(Command::RequestKeyframe {
-            source: stage.source,
-            encoding: 255,
-        });
+        stage.world.apply(Command::RequestKeyframe { source: stage.source, encoding: 255 });
         stage.play(10_000);
     }
     let asked = stage.world.peers[stage.publisher].num_plis() - before;

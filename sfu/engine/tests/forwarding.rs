@@ -20,12 +20,7 @@ fn video_reaches_a_subscriber_from_the_first_key_frame_on() {
         let source = world.add_source(publisher, "0", false, &["q"]);
         let sink = world.add_sink(subscriber, source, 500, 0);
         let mut track = VideoTrack::new(&world, publisher, "0", &["q"]);
-        run(
-            &mut world,
-            std::slice::from_mut(&mut track),
-            &mut [],
-            2_000_000,
-        );
+        run(&mut world, std::slice::from_mut(&mut track), &mut [], 2_000_000);
         let peer = &world.peers[subscriber];
         let stream = peer.stream(500);
         assert_eq!(peer.undecryptable, 0);
@@ -36,27 +31,14 @@ fn video_reaches_a_subscriber_from_the_first_key_frame_on() {
         for pair in stream.windows(2) {
             assert_eq!(pair[1].seq, pair[0].seq.wrapping_add(1));
         }
-        assert!(
-            world
-                .events
-                .iter()
-                .any(|(_, event)| *event == Event::SinkStarted { sink })
-        );
+        assert!(world.events.iter().any(|(_, event)| *event == Event::SinkStarted { sink }));
         assert!(world.events.iter().any(|(_, event)| matches!(
             event,
-            Event::EncodingStarted {
-                encoding: 0,
-                codec: Codec::Vp8,
-                ..
-            }
+            Event::EncodingStarted { encoding: 0, codec: Codec::Vp8, .. }
         )));
         assert!(world.events.iter().any(|(_, event)| matches!(
             event,
-            Event::Transport {
-                state: TransportState::Connected,
-                path: Some(_),
-                ..
-            }
+            Event::Transport { state: TransportState::Connected, path: Some(_), .. }
         )));
         assert!(
             peer.heard
@@ -64,12 +46,7 @@ fn video_reaches_a_subscriber_from_the_first_key_frame_on() {
                 .any(|heard| matches!(heard, Heard::SenderReport(_, info) if info.ssrc == 500))
         );
         let publisher = &world.peers[publisher];
-        assert!(
-            publisher
-                .heard
-                .iter()
-                .any(|heard| matches!(heard, Heard::ReceiverReport { .. }))
-        );
+        assert!(publisher.heard.iter().any(|heard| matches!(heard, Heard::ReceiverReport { .. })));
         assert!(
             publisher
                 .heard
@@ -87,19 +64,10 @@ fn audio_reaches_a_subscriber_with_its_level() {
     let source = world.add_source(publisher, "0", true, &[""]);
     world.add_sink(subscriber, source, 600, 0);
     let mut track = AudioTrack::new(&world, publisher, "0");
-    run(
-        &mut world,
-        &mut [],
-        std::slice::from_mut(&mut track),
-        1_000_000,
-    );
+    run(&mut world, &mut [], std::slice::from_mut(&mut track), 1_000_000);
     let stream = world.peers[subscriber].stream(600);
     assert!(stream.len() >= 48, "{}", stream.len());
-    assert!(
-        stream
-            .iter()
-            .all(|one| one.pt == 111 && one.level == Some((true, 20)))
-    );
+    assert!(stream.iter().all(|one| one.pt == 111 && one.level == Some((true, 20))));
 }
 
 #[test]
@@ -110,45 +78,18 @@ fn a_joiner_starts_from_the_cached_pictures_without_a_request() {
     let early = world.add_peer(CLEAN);
     world.add_sink(early, source, 500, 0);
     let mut track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    run(
-        &mut world,
-        std::slice::from_mut(&mut track),
-        &mut [],
-        1_000_000,
-    );
+    run(&mut world, std::slice::from_mut(&mut track), &mut [], 1_000_000);
     let plis = world.peers[publisher].num_plis();
     let late = world.add_peer(CLEAN);
     let joined = world.now;
     world.add_sink(late, source, 700, 0);
-    run(
-        &mut world,
-        std::slice::from_mut(&mut track),
-        &mut [],
-        1_000_000,
-    );
-    assert_eq!(
-        world.peers[publisher].num_plis(),
-        plis,
-        "no key frame was asked for"
-    );
+    run(&mut world, std::slice::from_mut(&mut track), &mut [], 1_000_000);
+    assert_eq!(world.peers[publisher].num_plis(), plis, "no key frame was asked for");
     let stream = world.peers[late].stream(700);
-    assert!(
-        Vp8Descriptor::parse(&stream[0].payload)
-            .unwrap()
-            .is_keyframe
-    );
-    assert!(
-        stream[0].at - joined < 50_000,
-        "first packet after {} us",
-        stream[0].at - joined
-    );
+    assert!(Vp8Descriptor::parse(&stream[0].payload).unwrap().is_keyframe);
+    assert!(stream[0].at - joined < 50_000, "first packet after {} us", stream[0].at - joined);
     assert!(world.core.counters().gop_replays >= 2);
-    let last = world.peers[early]
-        .stream(500)
-        .last()
-        .unwrap()
-        .payload
-        .clone();
+    let last = world.peers[early].stream(500).last().unwrap().payload.clone();
     let tail = stream.last().unwrap().payload.clone();
     assert_eq!(last[6..], tail[6..], "both are live");
 }
@@ -163,14 +104,9 @@ fn losses_are_repaired_on_both_sides() {
     world.peers[publisher].uplink.loss_permille = 50;
     world.peers[subscriber].downlink.loss_permille = 50;
     let mut track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    world.play(
-        std::slice::from_mut(&mut track),
-        &mut [],
-        5_000_000,
-        |world| {
-            world.nack_now_and_then(subscriber, 500);
-        },
-    );
+    world.play(std::slice::from_mut(&mut track), &mut [], 5_000_000, |world| {
+        world.nack_now_and_then(subscriber, 500);
+    });
     assert!(world.core.counters().nacks_sent > 0 && world.core.counters().rtx_received > 0);
     let row = world.sink_row(sink);
     assert!(row.rtx_sent > 0, "{row:?}");
@@ -187,12 +123,7 @@ fn a_storm_of_picture_losses_is_one_request_per_budget() {
     let source = world.add_source(publisher, "0", false, &["q"]);
     world.add_sink(subscriber, source, 500, 0);
     let mut track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    run(
-        &mut world,
-        std::slice::from_mut(&mut track),
-        &mut [],
-        3_000_000,
-    );
+    run(&mut world, std::slice::from_mut(&mut track), &mut [], 3_000_000);
     let before = world.peers[publisher].num_plis();
     let until = world.now + 5_000_000;
     while world.now < until {

@@ -28,18 +28,12 @@ fn stage(seed: u64) -> Stage {
     let source = world.add_source(publisher, "0", false, &["q"]);
     world.add_sink(subscriber, source, 500, 0);
     let track = VideoTrack::new(&world, publisher, "0", &["q"]);
-    Stage {
-        world,
-        track,
-        publisher,
-        subscriber,
-    }
+    Stage { world, track, publisher, subscriber }
 }
 
 impl Stage {
     fn play(&mut self, us: u64, each_ms: impl FnMut(&mut World)) {
-        self.world
-            .play(std::slice::from_mut(&mut self.track), &mut [], us, each_ms);
+        self.world.play(std::slice::from_mut(&mut self.track), &mut [], us, each_ms);
     }
 
     fn assert_flows(&self) {
@@ -59,11 +53,7 @@ fn garbage_from_everywhere_is_counted_and_answered_by_nothing() {
         for _ in 0..20 {
             let len = random.below(1500) as usize;
             let data: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
-            let from = if random.is_hit(500) {
-                friend
-            } else {
-                addr(random.next() as u8, 1)
-            };
+            let from = if random.is_hit(500) { friend } else { addr(random.next() as u8, 1) };
             world.inject(from, data);
         }
     });
@@ -78,17 +68,8 @@ fn replayed_and_changed_packets_are_dropped() {
     let mut stage = stage(2);
     let addr = stage.world.peers[stage.publisher].addr;
     for step in 0..200u64 {
-        let header = RtpHeader {
-            is_marker: true,
-            pt: 96,
-            seq: step as u16,
-            ts_rtp: 0,
-            ssrc: 77,
-        };
-        let extensions = OutExtensions {
-            mid: Some(b"none"),
-            ..OutExtensions::default()
-        };
+        let header = RtpHeader { is_marker: true, pt: 96, seq: step as u16, ts_rtp: 0, ssrc: 77 };
+        let extensions = OutExtensions { mid: Some(b"none"), ..OutExtensions::default() };
         let packet = stage.world.peers[stage.publisher].rtp(&header, &extensions, &[0x10, 1, 2]);
         let mut changed = packet.clone();
         *changed.last_mut().unwrap() ^= 1;
@@ -100,10 +81,7 @@ fn replayed_and_changed_packets_are_dropped() {
     stage.assert_flows();
     let counters = stage.world.core.counters();
     assert_eq!(counters.dropped_auth, 200);
-    assert_eq!(
-        counters.dropped_unknown_ssrc, 400,
-        "an unbound SSRC leaves no replay window"
-    );
+    assert_eq!(counters.dropped_unknown_ssrc, 400, "an unbound SSRC leaves no replay window");
 }
 
 #[test]
@@ -126,17 +104,8 @@ fn thousands_of_unknown_ssrcs_leave_nothing_behind() {
             ssrc += 1;
             // Half of them claim a section that does not exist, half say nothing.
             let mid = (ssrc % 2 == 0).then_some(&b"99"[..]);
-            let header = RtpHeader {
-                is_marker: true,
-                pt: 111,
-                seq: 1,
-                ts_rtp: 0,
-                ssrc,
-            };
-            let extensions = OutExtensions {
-                mid,
-                ..OutExtensions::default()
-            };
+            let header = RtpHeader { is_marker: true, pt: 111, seq: 1, ts_rtp: 0, ssrc };
+            let extensions = OutExtensions { mid, ..OutExtensions::default() };
             let packet = world.peers[publisher].rtp(&header, &extensions, &[1; 50]);
             world.inject(addr, packet);
         }
@@ -148,13 +117,7 @@ fn thousands_of_unknown_ssrcs_leave_nothing_behind() {
 #[test]
 fn unknown_payload_types_are_counted() {
     let mut stage = stage(5);
-    let header = RtpHeader {
-        is_marker: true,
-        pt: 13,
-        seq: 1,
-        ts_rtp: 0,
-        ssrc: 5,
-    };
+    let header = RtpHeader { is_marker: true, pt: 13, seq: 1, ts_rtp: 0, ssrc: 5 };
     let packet =
         stage.world.peers[stage.publisher].rtp(&header, &OutExtensions::default(), &[1; 50]);
     stage.world.send(stage.publisher, packet);
@@ -176,13 +139,7 @@ fn stun_with_a_wrong_password_or_name_gets_no_answer() {
     stage.world.run_for(100_000);
     assert_eq!(stage.world.peers[subscriber].stun_answers.len(), answers);
     let counters = stage.world.core.counters();
-    assert_eq!(
-        (
-            counters.dropped_stun_auth,
-            counters.dropped_stun_unknown_ufrag
-        ),
-        (1, 1)
-    );
+    assert_eq!((counters.dropped_stun_auth, counters.dropped_stun_unknown_ufrag), (1, 1));
 }
 
 #[test]
@@ -193,16 +150,9 @@ fn a_role_conflict_is_answered_487() {
     let check = peer.check_with(&key, true, IceRole::Controlled(1));
     stage.world.send(stage.subscriber, check);
     stage.world.run_for(100_000);
-    let answer = stage.world.peers[stage.subscriber]
-        .stun_answers
-        .last()
-        .unwrap()
-        .clone();
+    let answer = stage.world.peers[stage.subscriber].stun_answers.last().unwrap().clone();
     let answer = StunMessage::parse(&answer).unwrap();
-    assert_eq!(
-        (answer.class, answer.error_code),
-        (StunClass::Error, Some(487))
-    );
+    assert_eq!((answer.class, answer.error_code), (StunClass::Error, Some(487)));
     assert!(answer.verify_integrity(&key));
 }
 
@@ -229,18 +179,9 @@ fn a_new_address_is_taken_at_once_after_an_authenticated_check_only() {
     }
     let moved = stage.world.now;
     stage.play(1_000_000, |_| {});
-    let path = Some(Path {
-        local: Local::Udp(0),
-        remote: addr(subscriber as u8, 9),
-    });
+    let path = Some(Path { local: Local::Udp(0), remote: addr(subscriber as u8, 9) });
     let is_news = |event: &Event| matches!(event, Event::Transport { path: at, .. } if *at == path);
-    assert!(
-        stage
-            .world
-            .events
-            .iter()
-            .any(|(at, event)| is_news(event) && at - moved < 50_000)
-    );
+    assert!(stage.world.events.iter().any(|(at, event)| is_news(event) && at - moved < 50_000));
     stage.assert_flows();
 }
 
@@ -256,17 +197,10 @@ fn media_on_another_proven_path_takes_over_when_the_selected_one_is_silent() {
     stage.world.send(publisher, check);
     let id = stage.world.peers[publisher].id;
     stage.play(1_000_000, |_| {});
-    let last = stage
-        .world
-        .events
-        .iter()
-        .rev()
-        .find_map(|(_, event)| match event {
-            Event::Transport {
-                transport, path, ..
-            } if *transport == id => *path,
-            _ => None,
-        });
+    let last = stage.world.events.iter().rev().find_map(|(_, event)| match event {
+        Event::Transport { transport, path, .. } if *transport == id => *path,
+        _ => None,
+    });
     assert_eq!(last.unwrap().remote, addr(1, 9));
 }
 
@@ -309,9 +243,7 @@ fn silence_is_disconnected_after_5_s_and_failed_after_30_s_and_ends_with_a_check
         .events
         .iter()
         .filter_map(|(at, event)| match event {
-            Event::Transport {
-                transport, state, ..
-            } if *transport == id => Some((*at, *state)),
+            Event::Transport { transport, state, .. } if *transport == id => Some((*at, *state)),
             _ => None,
         })
         .collect();
@@ -320,24 +252,13 @@ fn silence_is_disconnected_after_5_s_and_failed_after_30_s_and_ends_with_a_check
     assert_eq!(names, [Connected, Disconnected, Failed]);
     assert!((4_400_000..5_100_000).contains(&(states[1].0 - silent_since)));
     assert!((29_400_000..30_100_000).contains(&(states[2].0 - silent_since)));
-    let last = stage.world.peers[stage.subscriber]
-        .stream(500)
-        .last()
-        .unwrap()
-        .at;
-    assert!(
-        last < silent_since + 30_200_000,
-        "nothing is sent without consent"
-    );
+    let last = stage.world.peers[stage.subscriber].stream(500).last().unwrap().at;
+    assert!(last < silent_since + 30_200_000, "nothing is sent without consent");
     let check = stage.world.peers[stage.subscriber].check(true);
     stage.world.send(stage.subscriber, check);
     stage.play(3_000_000, |_| {});
     assert!(
-        stage.world.peers[stage.subscriber]
-            .stream(500)
-            .last()
-            .unwrap()
-            .at
+        stage.world.peers[stage.subscriber].stream(500).last().unwrap().at
             > stage.world.now - 100_000
     );
 }
@@ -383,34 +304,18 @@ fn commands_for_the_gone_are_counted_and_a_removed_transport_takes_all_with_it()
     let mut stage = stage(14);
     stage.play(300_000, |_| {});
     let id = stage.world.peers[stage.publisher].id;
-    stage
-        .world
-        .apply(Command::RemoveTransport { transport: id });
-    stage
-        .world
-        .apply(Command::RemoveTransport { transport: id });
+    stage.world.apply(Command::RemoveTransport { transport: id });
+    stage.world.apply(Command::RemoveTransport { transport: id });
     assert_eq!(stage.world.core.counters().stale_commands, 1);
     stage.play(300_000, |_| {});
     let mut rows = Vec::new();
-    stage
-        .world
-        .core
-        .snapshot_encodings(stage.world.now, &mut rows);
+    stage.world.core.snapshot_encodings(stage.world.now, &mut rows);
     assert!(rows.is_empty());
     let id = stage.world.peers[stage.subscriber].id;
-    stage
-        .world
-        .apply(Command::RemoveTransport { transport: id });
+    stage.world.apply(Command::RemoveTransport { transport: id });
     stage.world.core.snapshot_sinks(stage.world.now, &mut rows);
-    stage
-        .world
-        .core
-        .snapshot_transports(stage.world.now, &mut rows);
+    stage.world.core.snapshot_transports(stage.world.now, &mut rows);
     assert!(rows.is_empty());
     stage.play(6_000_000, |_| {});
-    assert_eq!(
-        stage.world.core.next_timeout(),
-        u64::MAX,
-        "nothing is left to wait for"
-    );
+    assert_eq!(stage.world.core.next_timeout(), u64::MAX, "nothing is left to wait for");
 }

@@ -18,8 +18,5 @@ fn random_programs_break_nothing() {
             .collect();
         forwarded += driver::run(&bytes);
     }
-    assert!(
-        forwarded > 2_000,
-        "the programs reach the subscribers: {forwarded}"
-    );
+    assert!(forwarded > 2_000, "the programs reach the subscribers: {forwarded}");
 }

@@ -25,38 +25,20 @@ fn stage(seed: u64, link: Link, spatial: u8) -> Stage {
     world.peers[publisher].uplink = link;
     world.peers[subscriber].downlink = link;
     let track = VideoTrack::new(&world, publisher, "0", &RIDS);
-    Stage {
-        world,
-        track,
-        publisher,
-        subscriber,
-        sink,
-    }
+    Stage { world, track, publisher, subscriber, sink }
 }
 
 impl Stage {
     fn play(&mut self, us: u64) {
         let subscriber = self.subscriber;
-        self.world.play(
-            std::slice::from_mut(&mut self.track),
-            &mut [],
-            us,
-            |world| {
-                world.nack_now_and_then(subscriber, 500);
-            },
-        );
+        self.world.play(std::slice::from_mut(&mut self.track), &mut [], us, |world| {
+            world.nack_now_and_then(subscriber, 500);
+        });
     }
 
     fn set_layers(&mut self, spatial: u8, temporal: u8, paused: bool) {
-        let layers = Layers {
-            spatial,
-            temporal,
-            paused,
-        };
-        self.world.apply(Command::SetLayers {
-            sink: self.sink,
-            layers,
-        });
+        let layers = Layers { spatial, temporal, paused };
+        self.world.apply(Command::SetLayers { sink: self.sink, layers });
     }
 
     fn check(&self) -> Vec<sim::conformance::Checked> {
@@ -65,12 +47,8 @@ impl Stage {
     }
 }
 
-const LOSSY: Link = Link {
-    delay_us: 30_000,
-    jitter_us: 8_000,
-    loss_permille: 50,
-    duplicate_permille: 10,
-};
+const LOSSY: Link =
+    Link { delay_us: 30_000, jitter_us: 8_000, loss_permille: 50, duplicate_permille: 10 };
 
 #[test]
 fn edge_01_switches_up_and_down_under_loss_and_reordering_stay_one_clean_stream() {
@@ -81,11 +59,7 @@ fn edge_01_switches_up_and_down_under_loss_and_reordering_stay_one_clean_stream(
         for spatial in [2, 0, 1, 2, 1, 0] {
             stage.set_layers(spatial, 7, false);
             stage.play(1_500_000);
-            assert_eq!(
-                stage.world.sink_row(stage.sink).spatial,
-                spatial as i8,
-                "seed {seed}"
-            );
+            assert_eq!(stage.world.sink_row(stage.sink).spatial, spatial as i8, "seed {seed}");
         }
         let packets = stage.check();
         let seen = layers(&packets);
@@ -113,10 +87,7 @@ fn edge_03_a_switch_keeps_the_pace_of_time() {
     let (first, last) = (&packets[0], &packets[packets.len() - 1]);
     let elapsed_us = u64::from(last.ts.wrapping_sub(first.ts)) * 100 / 9;
     let frames_us = u64::from(last.frame - first.frame) * 33_333;
-    assert!(
-        elapsed_us.abs_diff(frames_us) < 2_000,
-        "{elapsed_us} for {frames_us}"
-    );
+    assert!(elapsed_us.abs_diff(frames_us) < 2_000, "{elapsed_us} for {frames_us}");
 }
 
 #[test]
@@ -131,9 +102,7 @@ fn edge_12_temporal_layers_are_left_out_cleanly_under_loss() {
         stage.play(1_000_000);
         let packets = stage.check();
         let has_upper = |from: u64, to: u64| {
-            let range = packets
-                .iter()
-                .filter(|packet| (from..to).contains(&packet.at));
+            let range = packets.iter().filter(|packet| (from..to).contains(&packet.at));
             range.filter(|packet| packet.temporal > 0).count()
         };
         let end = stage.world.now;
@@ -153,17 +122,9 @@ fn edge_12_without_loss_no_filtered_picture_leaves() {
     stage.play(2_000_000);
     let packets = stage.check();
     let half = stage.world.now - 1_900_000;
-    assert!(
-        packets
-            .iter()
-            .filter(|packet| packet.at > half)
-            .all(|packet| packet.temporal <= 1)
-    );
+    assert!(packets.iter().filter(|packet| packet.at > half).all(|packet| packet.temporal <= 1));
     let seqs: Vec<u64> = packets.iter().map(|packet| packet.seq).collect();
-    assert!(
-        seqs.windows(2).all(|pair| pair[1] == pair[0] + 1),
-        "numbers close up"
-    );
+    assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "numbers close up");
 }
 
 #[test]
@@ -183,11 +144,7 @@ fn a_switch_up_asks_for_a_key_frame_only_when_the_cache_is_old() {
     let before = stage.world.peers[stage.publisher].num_plis();
     stage.set_layers(2, 7, false);
     stage.play(300_000);
-    assert_eq!(
-        stage.world.peers[stage.publisher].num_plis(),
-        before,
-        "the key frame was young"
-    );
+    assert_eq!(stage.world.peers[stage.publisher].num_plis(), before, "the key frame was young");
     assert_eq!(stage.world.sink_row(stage.sink).spatial, 2);
     stage.play(3_000_000);
     stage.set_layers(0, 7, false);
@@ -222,26 +179,17 @@ fn only_a_higher_layer_active_is_taken_rather_than_nothing() {
 #[test]
 fn edge_07_the_frame_in_hand_is_finished_before_a_switch() {
     // Layer 2 has three packets per frame; under jitter a switch often falls into one.
-    let jittery = Link {
-        jitter_us: 12_000,
-        ..CLEAN
-    };
+    let jittery = Link { jitter_us: 12_000, ..CLEAN };
     for seed in 60..75 {
         let mut stage = stage(seed, jittery, 2);
         stage.play(400_000 + seed * 7_000);
         stage.set_layers(0, 7, false);
         stage.play(600_000);
         let packets = stage.check();
-        let last_of_high = packets
-            .iter()
-            .rposition(|packet| packet.layer == 2)
-            .unwrap();
+        let last_of_high = packets.iter().rposition(|packet| packet.layer == 2).unwrap();
         let cut = &packets[last_of_high];
         let next = &packets[last_of_high + 1];
-        assert!(
-            cut.is_marker || next.seq > cut.seq + 1,
-            "a cut frame leaves a hole"
-        );
+        assert!(cut.is_marker || next.seq > cut.seq + 1, "a cut frame leaves a hole");
     }
 }
 
@@ -250,35 +198,19 @@ fn edge_21_mute_and_unmute_resume_at_a_key_frame_with_continuous_numbers() {
     let mut stage = stage(80, CLEAN, 1);
     let source = aislecast_engine::api::SourceId(4);
     stage.play(1_000_000);
-    stage.world.apply(Command::MuteSource {
-        source,
-        muted: true,
-    });
+    stage.world.apply(Command::MuteSource { source, muted: true });
     let muted_at = stage.world.now;
     stage.play(2_000_000);
-    stage.world.apply(Command::MuteSource {
-        source,
-        muted: false,
-    });
+    stage.world.apply(Command::MuteSource { source, muted: false });
     let unmuted_at = stage.world.now;
     stage.play(1_000_000);
     let packets = stage.check();
-    let silent = packets
-        .iter()
-        .filter(|p| (muted_at + 11_000..unmuted_at).contains(&p.at))
-        .count();
+    let silent = packets.iter().filter(|p| (muted_at + 11_000..unmuted_at).contains(&p.at)).count();
     assert_eq!(silent, 0);
-    let first = packets
-        .iter()
-        .find(|packet| packet.at > unmuted_at)
-        .unwrap();
+    let first = packets.iter().find(|packet| packet.at > unmuted_at).unwrap();
     assert!(first.is_key && first.at - unmuted_at < 100_000);
     assert!(stage.world.core.counters().dropped_muted > 0);
-    assert_eq!(
-        stage.world.core.counters().nacks_sent,
-        0,
-        "muted packets are not missing"
-    );
+    assert_eq!(stage.world.core.counters().nacks_sent, 0, "muted packets are not missing");
 }
 
 #[test]
@@ -307,10 +239,7 @@ fn edge_04_a_new_ssrc_for_an_encoding_continues_the_same_outgoing_stream() {
     }
     stage.play(2_000_000);
     let packets = stage.check();
-    assert!(
-        packets.last().unwrap().at > stage.world.now - 100_000,
-        "media flows on"
-    );
+    assert!(packets.last().unwrap().at > stage.world.now - 100_000, "media flows on");
 }
 
 #[test]
@@ -320,10 +249,7 @@ fn edge_04_a_jump_of_numbers_starts_the_stream_anew() {
     stage.track.layers[0].seq = stage.track.layers[0].seq.wrapping_add(30_000);
     stage.play(2_000_000);
     let packets = stage.check();
-    assert!(
-        packets.last().unwrap().at > stage.world.now - 100_000,
-        "media flows on"
-    );
+    assert!(packets.last().unwrap().at > stage.world.now - 100_000, "media flows on");
 }
 
 #[test]
@@ -358,11 +284,7 @@ fn edge_09_a_sink_made_again_with_its_ssrc_never_repeats_a_number() {
     seqs.sort_unstable();
     seqs.dedup();
     assert_eq!(seqs.len(), num);
-    assert!(
-        stream
-            .windows(2)
-            .all(|pair| (pair[1].ts.wrapping_sub(pair[0].ts) as i32) >= 0)
-    );
+    assert!(stream.windows(2).all(|pair| (pair[1].ts.wrapping_sub(pair[0].ts) as i32) >= 0));
 }
 
 #[test]
@@ -371,15 +293,10 @@ fn a_replay_is_paced() {
     stage.play(1_900_000);
     let late = stage.world.add_peer(CLEAN);
     let joined = stage.world.now;
-    stage
-        .world
-        .add_sink(late, aislecast_engine::api::SourceId(4), 900, 2);
+    stage.world.add_sink(late, aislecast_engine::api::SourceId(4), 900, 2);
     stage.play(100_000);
-    let burst = stage.world.peers[late]
-        .stream(900)
-        .iter()
-        .filter(|one| one.at < joined + 15_000)
-        .count();
+    let burst =
+        stage.world.peers[late].stream(900).iter().filter(|one| one.at < joined + 15_000).count();
     assert!((4..=16).contains(&burst), "{burst} packets at once");
     stage.play(2_000_000);
     check_vp8(&stage.world.peers[late].stream(900));

@@ -19,25 +19,16 @@ fn stage(seed: u64, rids: &[&str], link: Link) -> Stage {
     world.peers[publisher].uplink = link;
     let source = world.add_source(publisher, "0", false, rids);
     let track = VideoTrack::new(&world, publisher, "0", rids);
-    Stage {
-        world,
-        track,
-        source,
-    }
+    Stage { world, track, source }
 }
 
 impl Stage {
     fn tap(&mut self, max_bytes: u32) {
-        self.world.apply(Command::AddTap {
-            tap: TAP,
-            source: self.source,
-            max_bytes,
-        });
+        self.world.apply(Command::AddTap { tap: TAP, source: self.source, max_bytes });
     }
 
     fn play(&mut self, us: u64) {
-        self.world
-            .play(std::slice::from_mut(&mut self.track), &mut [], us, |_| {});
+        self.world.play(std::slice::from_mut(&mut self.track), &mut [], us, |_| {});
     }
 
     fn drain(&mut self) -> Vec<TapFrame> {
@@ -62,12 +53,8 @@ fn assert_in_order(frames: &[TapFrame]) {
 
 #[test]
 fn frames_are_whole_and_in_order_under_loss_and_reordering() {
-    let link = Link {
-        delay_us: 20_000,
-        jitter_us: 15_000,
-        loss_permille: 50,
-        duplicate_permille: 10,
-    };
+    let link =
+        Link { delay_us: 20_000, jitter_us: 15_000, loss_permille: 50, duplicate_permille: 10 };
     for seed in 0..6 {
         let mut stage = stage(seed, &["q"], link);
         stage.track.layers[0].packets = 3;
@@ -87,14 +74,7 @@ fn frames_are_whole_and_in_order_under_loss_and_reordering() {
 
 #[test]
 fn the_clock_of_the_publisher_is_mapped_to_ours() {
-    let mut stage = stage(
-        10,
-        &["q"],
-        Link {
-            delay_us: 40_000,
-            ..CLEAN
-        },
-    );
+    let mut stage = stage(10, &["q"], Link { delay_us: 40_000, ..CLEAN });
     stage.play(1_000_000);
     stage.tap(8_000_000);
     stage.play(3_000_000);
@@ -138,10 +118,7 @@ fn a_slow_reader_loses_whole_frames_up_to_the_next_key_frame() {
     assert!(first.iter().map(|frame| frame.data.len()).sum::<usize>() <= 20_000);
     assert!(stage.world.core.counters().dropped_tap_frames > 20);
     stage.play(500_000);
-    assert!(
-        stage.drain().is_empty(),
-        "nothing is handed out that cannot be decoded"
-    );
+    assert!(stage.drain().is_empty(), "nothing is handed out that cannot be decoded");
     stage.track.layers[0].needs_key = true;
     stage.play(300_000);
     let second = stage.drain();
@@ -180,10 +157,7 @@ fn an_outage_ends_in_a_key_frame_request_and_the_reading_goes_on() {
     stage.play(3_000_000);
     let frames = stage.drain();
     assert!(frames.iter().any(|frame| frame.lost_before > 0));
-    assert!(
-        frames.iter().skip(1).any(|frame| frame.is_key),
-        "a key frame after the outage"
-    );
+    assert!(frames.iter().skip(1).any(|frame| frame.is_key), "a key frame after the outage");
     assert!(frames.last().unwrap().arrived_us > stage.world.now - 100_000);
     assert_in_order(&frames);
 }
@@ -193,42 +167,23 @@ fn audio_is_read_packet_by_packet() {
     let mut world = World::new(15);
     let publisher = world.add_peer(CLEAN);
     let source = world.add_source(publisher, "0", true, &[""]);
-    world.apply(Command::AddTap {
-        tap: TAP,
-        source,
-        max_bytes: 100_000,
-    });
+    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000 });
     let mut track = AudioTrack::new(&world, publisher, "0");
     track.pt = 63; // RED is read as the Opus it carries
     world.play(&mut [], std::slice::from_mut(&mut track), 1_000_000, |_| {});
     let mut frames = Vec::new();
     world.core.drain_tap(TAP, usize::MAX, &mut frames);
     assert!(frames.len() >= 48);
-    assert!(
-        frames
-            .iter()
-            .all(|frame| frame.is_key && frame.data.len() == 80)
-    );
-    assert!(
-        frames
-            .windows(2)
-            .all(|pair| pair[1].ts_rtp_ext == pair[0].ts_rtp_ext + 960)
-    );
+    assert!(frames.iter().all(|frame| frame.is_key && frame.data.len() == 80));
+    assert!(frames.windows(2).all(|pair| pair[1].ts_rtp_ext == pair[0].ts_rtp_ext + 960));
 }
 
 #[test]
 fn audio_goes_on_behind_a_lost_packet() {
     let mut world = World::new(16);
-    let publisher = world.add_peer(Link {
-        loss_permille: 0,
-        ..CLEAN
-    });
+    let publisher = world.add_peer(Link { loss_permille: 0, ..CLEAN });
     let source = world.add_source(publisher, "0", true, &[""]);
-    world.apply(Command::AddTap {
-        tap: TAP,
-        source,
-        max_bytes: 100_000,
-    });
+    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000 });
     world.peers[publisher].uplink.loss_permille = 100;
     let mut track = AudioTrack::new(&world, publisher, "0");
     world.play(&mut [], std::slice::from_mut(&mut track), 5_000_000, |_| {});

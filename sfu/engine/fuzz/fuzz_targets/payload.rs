@@ -15,10 +15,7 @@ fuzz_target!(|data: &[u8]| {
             (again.picture_id, again.tl0_pic_idx),
             (descriptor.picture_id, descriptor.tl0_pic_idx)
         );
-        assert_eq!(
-            (again.temporal, again.key_idx),
-            (descriptor.temporal, descriptor.key_idx)
-        );
+        assert_eq!((again.temporal, again.key_idx), (descriptor.temporal, descriptor.key_idx));
         assert_eq!(again.is_keyframe, descriptor.is_keyframe);
     }
     let _ = h264::parse_info(data);
@@ -28,10 +25,7 @@ fuzz_target!(|data: &[u8]| {
         let blocks: Vec<_> = parsed.redundant().collect();
         let mut out = vec![0u8; data.len()];
         let primary = parsed.primary();
-        assert_eq!(
-            red::write_red(&mut out, &blocks, primary.pt, primary.data),
-            Some(data.len())
-        );
+        assert_eq!(red::write_red(&mut out, &blocks, primary.pt, primary.data), Some(data.len()));
         assert_eq!(out, data);
     }
 });

@@ -28,10 +28,7 @@ fn rebuild(feedback: &Feedback<'_>) {
         .enumerate()
         .filter_map(|(at, (_, ticks))| {
             let arrived_us = u64::try_from(ticks?).ok()? * TICK_US;
-            Some(Arrival {
-                seq_ext: u64::from(feedback.base_seq) + at as u64,
-                arrived_us,
-            })
+            Some(Arrival { seq_ext: u64::from(feedback.base_seq) + at as u64, arrived_us })
         })
         .collect();
     let mut out = [0u8; 1200];
@@ -44,20 +41,13 @@ fn rebuild(feedback: &Feedback<'_>) {
     let mut rest = &arrivals[..];
     while !rest.is_empty() {
         let mut writer = RtcpWriter::new(&mut out);
-        let written = writer
-            .transport_cc(&header, rest)
-            .expect("room for one arrival");
+        let written = writer.transport_cc(&header, rest).expect("room for one arrival");
         let Some(RtcpPacket::TransportCc(again)) = rtcp::packets(&out[..written.len]).next() else {
             panic!("own feedback does not parse");
         };
-        let got = again
-            .iter()
-            .filter_map(|(seq, ticks)| Some((seq, ticks?.rem_euclid(256 << 24))));
+        let got = again.iter().filter_map(|(seq, ticks)| Some((seq, ticks?.rem_euclid(256 << 24))));
         let expected = rest[..written.num_arrivals].iter().map(|arrival| {
-            (
-                arrival.seq_ext as u16,
-                ((arrival.arrived_us / TICK_US) as i64).rem_euclid(256 << 24),
-            )
+            (arrival.seq_ext as u16, ((arrival.arrived_us / TICK_US) as i64).rem_euclid(256 << 24))
         });
         assert!(got.eq(expected));
         header.base_seq_ext = written.next_seq_ext;

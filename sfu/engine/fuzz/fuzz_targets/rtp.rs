@@ -22,10 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(view) = rtp::RtpView::parse(data, &MAP) else {
         return;
     };
-    assert_eq!(
-        view.payload_range().end + usize::from(view.padding_len),
-        data.len()
-    );
+    assert_eq!(view.payload_range().end + usize::from(view.padding_len), data.len());
     let _ = view.to_rtx_original(data, 97, 1);
 
     // What was read, written again, reads the same.
@@ -54,14 +51,8 @@ fuzz_target!(|data: &[u8]| {
         .write_header(&mut out, &header, &values)
         .expect("room for any header");
     let again = rtp::RtpView::parse(&out[..len], &MAP).expect("own header");
-    assert_eq!(
-        (again.seq, again.ts_rtp, again.ssrc),
-        (view.seq, view.ts_rtp, view.ssrc)
-    );
-    assert_eq!(
-        again.extensions.dependency.map(|span| span.of(&out)),
-        values.dependency
-    );
+    assert_eq!((again.seq, again.ts_rtp, again.ssrc), (view.seq, view.ts_rtp, view.ssrc));
+    assert_eq!(again.extensions.dependency.map(|span| span.of(&out)), values.dependency);
     assert_eq!(
         (again.extensions.twcc, again.extensions.audio_level),
         (found.twcc, found.audio_level)

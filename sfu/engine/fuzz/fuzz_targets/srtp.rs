@@ -48,10 +48,9 @@ fuzz_target!(|data: &[u8]| {
                     let sealed = buffer[..len].to_vec();
                     match receiver.unprotect_rtcp(&mut buffer[..len]) {
                         Ok(len) => assert_eq!(&buffer[..len], packet),
-                        Err(error) => assert!(matches!(
-                            error,
-                            SrtpError::Malformed | SrtpError::TooManySsrcs
-                        )),
+                        Err(error) => {
+                            assert!(matches!(error, SrtpError::Malformed | SrtpError::TooManySsrcs))
+                        }
                     }
                     assert!(receiver.unprotect_rtcp(&mut sealed.clone()).is_err());
                 }

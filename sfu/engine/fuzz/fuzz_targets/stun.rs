@@ -21,9 +21,6 @@ fuzz_target!(|data: &[u8]| {
         let len = write_binding_success(&mut out, &message.transaction_id, mapped, &key)
             .expect("room for any answer");
         let answer = StunMessage::parse(&out[..len]).expect("own answer");
-        assert_eq!(
-            answer.mapped.map(|addr| addr.ip()),
-            Some(mapped.ip().to_canonical())
-        );
+        assert_eq!(answer.mapped.map(|addr| addr.ip()), Some(mapped.ip().to_canonical()));
     }
 });

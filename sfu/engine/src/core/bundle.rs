@@ -58,8 +58,7 @@ impl Bundle {
             self.segment = len;
         } else if len > self.segment && !self.widen(len, overhead) {
             // Larger than what waits: that leaves first, and this one starts the next bundle.
-            self.buffer
-                .copy_within(at..at + len, MAX_SEGMENTS * (MAX_PACKET + RTP_OVERHEAD_MAX));
+            self.buffer.copy_within(at..at + len, MAX_SEGMENTS * (MAX_PACKET + RTP_OVERHEAD_MAX));
             self.finish(exit);
             let from = MAX_SEGMENTS * (MAX_PACKET + RTP_OVERHEAD_MAX);
             self.buffer.copy_within(from..from + len, 0);
@@ -98,11 +97,7 @@ impl Bundle {
         exit.counters.sent_datagrams += num_sealed;
         exit.counters.sent_bytes += end as u64;
         exit.counters.sent_bundles += u64::from(num_sealed > 1);
-        exit.egress.send(
-            exit.path,
-            &self.buffer[..end],
-            (num_sealed > 1).then_some(stride),
-        );
+        exit.egress.send(exit.path, &self.buffer[..end], (num_sealed > 1).then_some(stride));
     }
 
     /// Moves what waits apart so that a slightly larger packet fits the stride. False if the sizes
@@ -114,12 +109,10 @@ impl Bundle {
         }
         let (old, new) = (self.segment + overhead, len + overhead);
         // From the last one back, so that nothing is overwritten before it has moved.
-        self.buffer
-            .copy_within(self.count * old..self.count * old + len, self.count * new);
+        self.buffer.copy_within(self.count * old..self.count * old + len, self.count * new);
         for index in (1..self.count).rev() {
             let from = index * old;
-            self.buffer
-                .copy_within(from..from + self.lens[index], index * new);
+            self.buffer.copy_within(from..from + self.lens[index], index * new);
         }
         self.segment = len;
         true
@@ -168,17 +161,10 @@ mod tests {
         let mut sender = SrtpSender::new(profile, &key).unwrap();
         let mut receiver = SrtpReceiver::new(profile, &key).unwrap();
         let (mut sink, mut counters) = (Sink::default(), Counters::default());
-        let path = Path {
-            local: Local::Udp(0),
-            remote: "127.0.0.1:1".parse().unwrap(),
-        };
+        let path = Path { local: Local::Udp(0), remote: "127.0.0.1:1".parse().unwrap() };
         let mut bundle = Bundle::new();
-        let mut exit = Exit {
-            sender: &mut sender,
-            path,
-            egress: &mut sink,
-            counters: &mut counters,
-        };
+        let mut exit =
+            Exit { sender: &mut sender, path, egress: &mut sink, counters: &mut counters };
         for (seq, &size) in sizes.iter().enumerate() {
             bundle.push(&mut exit, |out| {
                 out[..size].copy_from_slice(&packet(seq as u16, size));
@@ -190,16 +176,8 @@ mod tests {
         for (seq, datagram) in sink.0.iter_mut().enumerate() {
             let len = receiver.unprotect_rtp(datagram).unwrap().len;
             assert_eq!(datagram[3], seq as u8, "in order");
-            let padding = if datagram[0] & 0x20 != 0 {
-                usize::from(datagram[len - 1])
-            } else {
-                0
-            };
-            assert!(
-                datagram[12..len - padding]
-                    .iter()
-                    .all(|&byte| byte == seq as u8)
-            );
+            let padding = if datagram[0] & 0x20 != 0 { usize::from(datagram[len - 1]) } else { 0 };
+            assert!(datagram[12..len - padding].iter().all(|&byte| byte == seq as u8));
             plain.push(len - padding);
         }
         assert_eq!(counters.sent_datagrams as usize, sizes.len());
@@ -217,15 +195,9 @@ mod tests {
     #[test]
     fn a_frame_split_about_equally_is_equalised_with_padding() {
         let sizes = [1003, 1000, 1001, 1001, 1002, 700];
-        assert_eq!(
-            run(SrtpProfile::AeadAes128Gcm, &sizes),
-            (vec![6], sizes.to_vec())
-        );
+        assert_eq!(run(SrtpProfile::AeadAes128Gcm, &sizes), (vec![6], sizes.to_vec()));
         let rising = [1000, 1001, 1002, 1003];
-        assert_eq!(
-            run(SrtpProfile::AeadAes128Gcm, &rising),
-            (vec![4], rising.to_vec())
-        );
+        assert_eq!(run(SrtpProfile::AeadAes128Gcm, &rising), (vec![4], rising.to_vec()));
     }
 
     #[test]
@@ -237,9 +209,6 @@ mod tests {
     #[test]
     fn larger_packets_start_a_new_bundle() {
         let sizes = [100, 100, 500, 500, 504, 20, 20];
-        assert_eq!(
-            run(SrtpProfile::AeadAes128Gcm, &sizes),
-            (vec![2, 2, 2, 1], sizes.to_vec())
-        );
+        assert_eq!(run(SrtpProfile::AeadAes128Gcm, &sizes), (vec![2, 2, 2, 1], sizes.to_vec()));
     }
 }

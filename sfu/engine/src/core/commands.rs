@@ -24,66 +24,36 @@ impl Core {
 
     fn try_apply(&mut self, now: Micros, command: Command) -> Option<()> {
         match command {
-            Command::AddTransport {
-                transport,
-                local_ufrag,
-                local_pwd,
-            } => self.add_transport(transport.0, local_ufrag, &local_pwd),
-            Command::RestartIce {
-                transport,
-                local_ufrag,
-                local_pwd,
-            } => self.restart_ice(transport.0, local_ufrag, &local_pwd),
-            Command::SetRemoteIce {
-                transport,
-                remote_ufrag,
-                ..
-            } => {
-                self.transports
-                    .by_id_mut(transport.0)?
-                    .ice
-                    .set_remote(remote_ufrag);
+            Command::AddTransport { transport, local_ufrag, local_pwd } => {
+                self.add_transport(transport.0, local_ufrag, &local_pwd)
+            }
+            Command::RestartIce { transport, local_ufrag, local_pwd } => {
+                self.restart_ice(transport.0, local_ufrag, &local_pwd)
+            }
+            Command::SetRemoteIce { transport, remote_ufrag, .. } => {
+                self.transports.by_id_mut(transport.0)?.ice.set_remote(remote_ufrag);
                 Some(())
             }
-            Command::SetMedia {
-                transport,
-                extensions,
-                payloads,
-            } => {
-                self.transports
-                    .by_id_mut(transport.0)?
-                    .set_media(extensions, &payloads);
+            Command::SetMedia { transport, extensions, payloads } => {
+                self.transports.by_id_mut(transport.0)?.set_media(extensions, &payloads);
                 Some(())
             }
-            Command::SetSrtp {
-                transport,
-                profile,
-                receive_key,
-                send_key,
-            } => {
+            Command::SetSrtp { transport, profile, receive_key, send_key } => {
                 let index = self.transports.index(transport.0)?;
                 let is_set =
-                    self.transports
-                        .get_mut(index)?
-                        .set_srtp(profile, receive_key, send_key);
+                    self.transports.get_mut(index)?.set_srtp(profile, receive_key, send_key);
                 self.schedule_transport(now, index);
                 is_set.then_some(())
             }
             Command::SendDtls { transport, data } => self.send_dtls(transport.0, &data),
             Command::RemoveTransport { transport } => self.remove_transport(now, transport.0),
-            Command::AddSource {
-                source,
-                transport,
-                config,
-            } => self.add_source(source.0, transport.map(|transport| transport.0), config),
+            Command::AddSource { source, transport, config } => {
+                self.add_source(source.0, transport.map(|transport| transport.0), config)
+            }
             Command::RemoveSource { source } => self.remove_source(source.0),
-            Command::AddSink {
-                sink,
-                transport,
-                source,
-                config,
-                layers,
-            } => self.add_sink(now, [sink.0, transport.0, source.0], config, layers),
+            Command::AddSink { sink, transport, source, config, layers } => {
+                self.add_sink(now, [sink.0, transport.0, source.0], config, layers)
+            }
             Command::RemoveSink { sink } => self.remove_sink(sink.0),
             Command::RemoveTap { tap } => self.remove_tap(tap.0),
             other => self.try_apply_media(now, other),
@@ -99,24 +69,16 @@ impl Core {
                 self.want_key(now, index, encoding);
                 Some(())
             }
-            Command::AddTap {
-                tap,
-                source,
-                max_bytes,
-            } => {
+            Command::AddTap { tap, source, max_bytes } => {
                 let index = self.sources.index(source.0)?;
                 let at = self.taps.insert(tap.0, Tap::new(tap.0, index, max_bytes))?;
                 self.sources.get_mut(index)?.taps.push(at);
                 self.want_key(now, index, 255);
                 Some(())
             }
-            Command::PushFrame {
-                source,
-                encoding,
-                codec,
-                ts_rtp,
-                data,
-            } => self.push_frame(now, source.0, encoding, codec, ts_rtp, &data),
+            Command::PushFrame { source, encoding, codec, ts_rtp, data } => {
+                self.push_frame(now, source.0, encoding, codec, ts_rtp, &data)
+            }
             _ => None,
         }
     }
@@ -127,20 +89,14 @@ impl Core {
         }
         let own_ssrc = self.random.next_u32() | 1;
         let ice = Ice::new(Credentials::new(ufrag.clone(), password));
-        let index = self
-            .transports
-            .insert(id, Transport::new(id, ice, own_ssrc))?;
+        let index = self.transports.insert(id, Transport::new(id, ice, own_ssrc))?;
         self.by_ufrag.insert(ufrag.into_bytes(), index);
         Some(())
     }
 
     fn restart_ice(&mut self, id: u32, ufrag: String, password: &str) -> Option<()> {
         let index = self.transports.index(id)?;
-        if self
-            .by_ufrag
-            .get(ufrag.as_bytes())
-            .is_some_and(|&owner| owner != index)
-        {
+        if self.by_ufrag.get(ufrag.as_bytes()).is_some_and(|&owner| owner != index) {
             return None;
         }
         let credentials = Credentials::new(ufrag.clone(), password);
@@ -156,27 +112,20 @@ impl Core {
             self.counters.dropped_replies += 1;
             return Some(());
         };
-        self.replies
-            .push(path, data.len(), &mut self.counters, |room| {
-                room.copy_from_slice(data);
-                Some(data.len())
-            });
+        self.replies.push(path, data.len(), &mut self.counters, |room| {
+            room.copy_from_slice(data);
+            Some(data.len())
+        });
         Some(())
     }
 
     fn remove_transport(&mut self, now: Micros, id: u32) -> Option<()> {
         let index = self.transports.index(id)?;
         let transport = self.transports.get(index)?;
-        let sources: Vec<u32> = transport
-            .sources
-            .iter()
-            .filter_map(|&at| Some(self.sources.get(at)?.id))
-            .collect();
-        let sinks: Vec<u32> = transport
-            .sinks
-            .iter()
-            .filter_map(|&at| Some(self.sinks.get(at)?.id))
-            .collect();
+        let sources: Vec<u32> =
+            transport.sources.iter().filter_map(|&at| Some(self.sources.get(at)?.id)).collect();
+        let sinks: Vec<u32> =
+            transport.sinks.iter().filter_map(|&at| Some(self.sinks.get(at)?.id)).collect();
         for sink in sinks {
             self.remove_sink(sink);
         }
@@ -195,9 +144,7 @@ impl Core {
             Some(transport) => Some(self.transports.index(transport)?),
             None => None,
         };
-        let index = self
-            .sources
-            .insert(id, Source::new(id, transport, config))?;
+        let index = self.sources.insert(id, Source::new(id, transport, config))?;
         if let Some(transport) = transport.and_then(|transport| self.transports.get_mut(transport))
         {
             transport.sources.push(index);
@@ -208,9 +155,8 @@ impl Core {
 
     fn remove_source(&mut self, id: u32) -> Option<()> {
         let (index, source) = self.sources.remove(id)?;
-        if let Some(transport) = source
-            .transport
-            .and_then(|transport| self.transports.get_mut(transport))
+        if let Some(transport) =
+            source.transport.and_then(|transport| self.transports.get_mut(transport))
         {
             transport.unbind_source(index, &source);
         }
@@ -248,9 +194,8 @@ impl Core {
         let rtx_fresh = self.random.next_u16() & 0x7fff;
         let peer = self.transports.get_mut(transport)?;
         let start = peer.revive(ssrc).unwrap_or(fresh);
-        let rtx_seq = peer
-            .revive(config.rtx_ssrc)
-            .map_or(rtx_fresh, |start| start.out_seq_ext as u16);
+        let rtx_seq =
+            peer.revive(config.rtx_ssrc).map_or(rtx_fresh, |start| start.out_seq_ext as u16);
         let source = self.sources.get_mut(source_index)?;
         let mut flow = Flow::new(source.is_audio, layers, start);
         flow.choose_target(now, &source.encodings);
@@ -308,10 +253,7 @@ impl Core {
         if std::mem::replace(&mut source.is_muted, is_muted) == is_muted {
             return Some(());
         }
-        source
-            .encodings
-            .iter_mut()
-            .for_each(|encoding| encoding.on_mute());
+        source.encodings.iter_mut().for_each(|encoding| encoding.on_mute());
         for at in 0..source.sinks.len() {
             let sink = self.sources.get(index)?.sinks[at];
             if let Some(sink) = self.sinks.get_mut(sink) {

@@ -47,13 +47,7 @@ pub fn write_media(
     let at = writer.write_header(room, &header, &extensions)?;
     let payload_len = match outgoing.content {
         Content::Empty => 0,
-        _ => write_payload(
-            &mut room[at..],
-            encoding,
-            stored.as_ref(),
-            outgoing,
-            is_stripped,
-        )?,
+        _ => write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing, is_stripped)?,
     };
     let len = match payload_len {
         0 => append_padding(room, at, EMPTY_PADDING)?,
@@ -84,13 +78,8 @@ pub fn write_rtx(
     };
     let at = writer.write_header(room, &header, &extensions(output, stored.as_ref(), values))?;
     let at = at + write_osn(&mut room[at..], outgoing.out_seq_ext as u16)?;
-    let payload_len = write_payload(
-        &mut room[at..],
-        encoding,
-        stored.as_ref(),
-        outgoing,
-        is_stripped,
-    )?;
+    let payload_len =
+        write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing, is_stripped)?;
     output.rtx_seq = output.rtx_seq.wrapping_add(1);
     Some(at + payload_len)
 }
@@ -116,9 +105,8 @@ fn extensions<'a>(
     };
     if let Some(stored) = stored {
         let view = stored.view;
-        extensions.audio_level = view
-            .has_level
-            .then_some((view.level & 0x80 != 0, view.level & 0x7f));
+        extensions.audio_level =
+            view.has_level.then_some((view.level & 0x80 != 0, view.level & 0x7f));
         extensions.video_orientation = view.has_orientation.then_some(view.orientation);
         extensions.abs_capture_time = (!stored.capture.is_empty()).then_some(stored.capture);
         extensions.dependency = Some(stored.dependency)
@@ -152,12 +140,7 @@ fn write_payload(
     }
     let descriptor = Vp8Descriptor::parse(stored.payload)?;
     let at = descriptor.write(room, outgoing.pid, outgoing.tl0)?;
-    Some(
-        at + copy(
-            &mut room[at..],
-            &stored.payload[usize::from(descriptor.header_len)..],
-        )?,
-    )
+    Some(at + copy(&mut room[at..], &stored.payload[usize::from(descriptor.header_len)..])?)
 }
 
 /// Both parameter sets in one aggregation packet.
@@ -184,20 +167,12 @@ mod tests {
 
     #[test]
     fn dependency_descriptors_leave_only_where_a_stream_is_forwarded_whole() {
-        let config = SinkConfig {
-            ssrc: 1,
-            rtx_ssrc: 0,
-            mid: String::new(),
-            payloads: Vec::new(),
-        };
+        let config = SinkConfig { ssrc: 1, rtx_ssrc: 0, mid: String::new(), payloads: Vec::new() };
         let output = Output::new(config, 0);
         let values = Values { now: 0, twcc: 0 };
-        for (codec, leaves) in [
-            (Codec::Vp8, false),
-            (Codec::H264, false),
-            (Codec::Vp9, true),
-            (Codec::Av1, true),
-        ] {
+        for (codec, leaves) in
+            [(Codec::Vp8, false), (Codec::H264, false), (Codec::Vp9, true), (Codec::Av1, true)]
+        {
             let stored = Stored {
                 view: &View::new(0, 0, codec, 0),
                 payload: &[0],

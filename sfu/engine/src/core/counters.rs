@@ -104,15 +104,8 @@ mod tests {
 
     #[test]
     fn names_follow_the_fields() {
-        let counters = Counters {
-            rtx_sent: 3,
-            ..Counters::default()
-        };
-        assert!(
-            counters
-                .named()
-                .any(|(name, value)| name == "rtx_sent" && value == 3)
-        );
+        let counters = Counters { rtx_sent: 3, ..Counters::default() };
+        assert!(counters.named().any(|(name, value)| name == "rtx_sent" && value == 3));
         assert_eq!(counters.named().next(), Some(("received_datagrams", 0)));
     }
 }

@@ -40,10 +40,7 @@ impl Core {
 
     fn handle_dtls(&mut self, index: u32, data: &[u8]) {
         if let Some(transport) = self.transports.get(index) {
-            let event = Event::Dtls {
-                transport: TransportId(transport.id),
-                data: data.to_vec(),
-            };
+            let event = Event::Dtls { transport: TransportId(transport.id), data: data.to_vec() };
             self.events.push(event, &mut self.counters);
         }
     }
@@ -79,10 +76,7 @@ impl Core {
             CheckResult::Refused => self.counters.dropped_stun_auth += 1,
             CheckResult::RoleConflict => self.answer_error(index, path, message, 487),
             CheckResult::UnknownAttributes => self.answer_error(index, path, message, 420),
-            CheckResult::Accepted {
-                forgotten,
-                is_restarted,
-            } => {
+            CheckResult::Accepted { forgotten, is_restarted } => {
                 if let Some(forgotten) = forgotten {
                     self.counters.dropped_paths += 1;
                     self.by_path.remove(&forgotten);
@@ -107,11 +101,7 @@ impl Core {
         message: &StunMessage<'_>,
         is_restarted: bool,
     ) {
-        if let Some(owner) = self
-            .by_path
-            .insert(path, index)
-            .filter(|&owner| owner != index)
-        {
+        if let Some(owner) = self.by_path.insert(path, index).filter(|&owner| owner != index) {
             if let Some(owner) = self.transports.get_mut(owner) {
                 owner.ice.forget(path);
             }
@@ -123,14 +113,11 @@ impl Core {
         let Some(transport) = self.transports.get_mut(index) else {
             return;
         };
-        let key = message
-            .ufrags()
-            .and_then(|(local, _)| transport.ice.key(local));
+        let key = message.ufrags().and_then(|(local, _)| transport.ice.key(local));
         if let Some(key) = key {
-            self.replies
-                .push(path, ANSWER_SIZE_MAX, &mut self.counters, |out| {
-                    write_binding_success(out, &message.transaction_id, path.remote, key)
-                });
+            self.replies.push(path, ANSWER_SIZE_MAX, &mut self.counters, |out| {
+                write_binding_success(out, &message.transaction_id, path.remote, key)
+            });
         }
         self.schedule_transport(now, index);
         self.announce_transport(index);
@@ -140,19 +127,10 @@ impl Core {
         let Some(transport) = self.transports.get(index) else {
             return;
         };
-        let key = message
-            .ufrags()
-            .and_then(|(local, _)| transport.ice.key(local));
-        self.replies
-            .push(path, ANSWER_SIZE_MAX, &mut self.counters, |out| {
-                write_binding_error(
-                    out,
-                    &message.transaction_id,
-                    code,
-                    message.unknown.as_slice(),
-                    key,
-                )
-            });
+        let key = message.ufrags().and_then(|(local, _)| transport.ice.key(local));
+        self.replies.push(path, ANSWER_SIZE_MAX, &mut self.counters, |out| {
+            write_binding_error(out, &message.transaction_id, code, message.unknown.as_slice(), key)
+        });
     }
 
     /// Drops ufrags of a transport that its ICE no longer answers to.

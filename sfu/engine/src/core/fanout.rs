@@ -29,10 +29,7 @@ impl Core {
         for index in dirty.drain(..) {
             if let Some(source) = self.sources.get_mut(index) {
                 source.is_dirty = false;
-                source
-                    .encodings
-                    .iter_mut()
-                    .for_each(|encoding| encoding.log.clear());
+                source.encodings.iter_mut().for_each(|encoding| encoding.log.clear());
             }
         }
         self.dirty = dirty;
@@ -52,11 +49,7 @@ impl Core {
             let Some(transport) = self.transports.get_mut(sink.transport) else {
                 continue;
             };
-            let step = Step {
-                now,
-                egress: &mut *out,
-                counters: &mut self.counters,
-            };
+            let step = Step { now, egress: &mut *out, counters: &mut self.counters };
             let result = pull_sink(step, source, sink, transport, &mut self.bundle);
             wanted_keys |= result.needs_key;
             if sink.flow.is_busy() && !sink.is_listed_busy {
@@ -67,12 +60,7 @@ impl Core {
                 self.motion_due_us = self.motion_due_us.min(now + MOTION_INTERVAL_US);
             }
             if result.is_started {
-                self.events.push(
-                    Event::SinkStarted {
-                        sink: SinkId(sink.id),
-                    },
-                    &mut self.counters,
-                );
+                self.events.push(Event::SinkStarted { sink: SinkId(sink.id) }, &mut self.counters);
                 self.timers.schedule(sink.transport, now);
             }
         }
@@ -107,11 +95,7 @@ impl Core {
         // Sinks that became busy meanwhile.
         busy.append(&mut self.busy);
         self.busy = busy;
-        self.motion_due_us = if is_in_motion {
-            now + MOTION_INTERVAL_US
-        } else {
-            Micros::MAX
-        };
+        self.motion_due_us = if is_in_motion { now + MOTION_INTERVAL_US } else { Micros::MAX };
     }
 
     fn pull_busy_sink(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> bool {
@@ -131,26 +115,15 @@ impl Core {
             let Some(transport) = self.transports.get_mut(sink.transport) else {
                 return false;
             };
-            let step = Step {
-                now,
-                egress: out,
-                counters: &mut self.counters,
-            };
+            let step = Step { now, egress: out, counters: &mut self.counters };
             let result = pull_sink(step, source, sink, transport, &mut self.bundle);
             if result.is_started {
-                self.events.push(
-                    Event::SinkStarted {
-                        sink: SinkId(sink.id),
-                    },
-                    &mut self.counters,
-                );
+                self.events.push(Event::SinkStarted { sink: SinkId(sink.id) }, &mut self.counters);
                 self.timers.schedule(sink.transport, now);
             }
             self.want_keys(now, source_index, result.needs_key);
         }
-        self.sinks
-            .get(index)
-            .is_some_and(|sink| sink.flow.is_busy())
+        self.sinks.get(index).is_some_and(|sink| sink.flow.is_busy())
     }
 
     /// Retransmissions that subscribers asked for.
@@ -177,11 +150,7 @@ impl Core {
                     .map_or(0, |at| source.encodings[usize::from(at)].bitrate_bps(now));
                 sink.output.refill_rtx(now, rate, transport.rtt_us);
             }
-            let step = Step {
-                now,
-                egress: &mut *out,
-                counters: &mut self.counters,
-            };
+            let step = Step { now, egress: &mut *out, counters: &mut self.counters };
             let is_sent = resend(step, source, sink, transport, &mut self.bundle, out_seq);
             let (sent, missed) = (u32::from(is_sent), u32::from(!is_sent));
             sink.output.counts.rtx_sent += sent;
@@ -214,60 +183,29 @@ fn pull_sink(
     transport: &mut Transport,
     bundle: &mut Bundle,
 ) -> PullResult {
-    let Step {
-        now,
-        egress,
-        counters,
-    } = step;
+    let Step { now, egress, counters } = step;
     let Some(path) = transport.media_path() else {
         return PullResult::default();
     };
-    let Source {
-        encodings,
-        timeline,
-        is_muted,
-        ..
-    } = source;
+    let Source { encodings, timeline, is_muted, .. } = source;
     if *is_muted {
         return PullResult::default();
     }
-    let Sink {
-        flow,
-        output,
-        started_us,
-        ..
-    } = sink;
+    let Sink { flow, output, started_us, .. } = sink;
     let target = &encodings[usize::from(flow.target())];
-    if target
-        .codec
-        .is_some_and(|codec| output.payload_type(codec).is_none())
-    {
+    if target.codec.is_some_and(|codec| output.payload_type(codec).is_none()) {
         counters.dropped_no_payload += target.log.len() as u64;
         return PullResult::default();
     }
-    let Transport {
-        sender,
-        writer,
-        sent,
-        counts,
-        ..
-    } = transport;
+    let Transport { sender, writer, sent, counts, .. } = transport;
     let Some(sender) = sender else {
         return PullResult::default();
     };
-    let mut exit = Exit {
-        sender,
-        path,
-        egress,
-        counters,
-    };
+    let mut exit = Exit { sender, path, egress, counters };
     let before = output.counts.packets;
     let pulled = flow.pull(now, encodings, timeline, |encoding, outgoing| {
         bundle.push(&mut exit, |room| {
-            let values = Values {
-                now,
-                twcc: sent.next_seq(),
-            };
+            let values = Values { now, twcc: sent.next_seq() };
             let (len, payload_len) =
                 write_media(room, writer, output, encoding, &outgoing, &values)?;
             output.on_sent(now, &outgoing, payload_len);
@@ -287,10 +225,7 @@ fn pull_sink(
     if is_started {
         *started_us = Some(now);
     }
-    PullResult {
-        needs_key: pulled.needs_key.map_or(0, |encoding| 1 << encoding),
-        is_started,
-    }
+    PullResult { needs_key: pulled.needs_key.map_or(0, |encoding| 1 << encoding), is_started }
 }
 
 /// Sends packet `out_seq` of a sink again on its retransmission stream (RFC 4588).
@@ -302,11 +237,7 @@ fn resend(
     bundle: &mut Bundle,
     out_seq: u16,
 ) -> bool {
-    let Step {
-        now,
-        egress,
-        counters,
-    } = step;
+    let Step { now, egress, counters } = step;
     let Some(path) = transport.media_path() else {
         return false;
     };
@@ -323,26 +254,12 @@ fn resend(
         return false;
     };
     outgoing.out_ts = epoch.timestamps.map(ts_rtp);
-    let Transport {
-        sender,
-        writer,
-        sent,
-        counts,
-        ..
-    } = transport;
+    let Transport { sender, writer, sent, counts, .. } = transport;
     let Some(sender) = sender else { return false };
-    let mut exit = Exit {
-        sender,
-        path,
-        egress,
-        counters,
-    };
+    let mut exit = Exit { sender, path, egress, counters };
     let mut is_sent = false;
     bundle.push(&mut exit, |room| {
-        let values = Values {
-            now,
-            twcc: sent.next_seq(),
-        };
+        let values = Values { now, twcc: sent.next_seq() };
         let len = write_rtx(room, writer, output, encoding, &outgoing, &values)?;
         counts.sent_packets += 1;
         counts.sent_bytes += len as u64;
@@ -389,52 +306,16 @@ mod tests {
         let mut core = Core::new(1);
         let transport = TransportId(1);
         let (local_ufrag, local_pwd) = ("u".to_owned(), "p".to_owned());
-        core.apply(
-            0,
-            Command::AddTransport {
-                transport,
-                local_ufrag,
-                local_pwd,
-            },
-        );
+        core.apply(0, Command::AddTransport { transport, local_ufrag, local_pwd });
         let encodings = vec![EncodingConfig::default()];
-        let config = SourceConfig {
-            mid: "0".into(),
-            is_audio: true,
-            encodings,
-        };
-        core.apply(
-            0,
-            Command::AddSource {
-                source: SourceId(1),
-                transport: None,
-                config,
-            },
-        );
+        let config = SourceConfig { mid: "0".into(), is_audio: true, encodings };
+        core.apply(0, Command::AddSource { source: SourceId(1), transport: None, config });
         for sink in 1..=count {
             let (ssrc, rtx_ssrc, mid, payloads) = (sink, 0, "0".into(), Vec::new());
-            let config = SinkConfig {
-                ssrc,
-                rtx_ssrc,
-                mid,
-                payloads,
-            };
-            let layers = Layers {
-                spatial: 0,
-                temporal: 7,
-                paused: false,
-            };
+            let config = SinkConfig { ssrc, rtx_ssrc, mid, payloads };
+            let layers = Layers { spatial: 0, temporal: 7, paused: false };
             let (sink, source) = (SinkId(sink), SourceId(1));
-            core.apply(
-                0,
-                Command::AddSink {
-                    sink,
-                    transport,
-                    source,
-                    config,
-                    layers,
-                },
-            );
+            core.apply(0, Command::AddSink { sink, transport, source, config, layers });
         }
         core
     }
@@ -454,10 +335,7 @@ mod tests {
     #[test]
     fn sinks_of_a_muted_source_are_not_looked_after_at_all() {
         let mut core = waiting(3);
-        let mute = |muted| Command::MuteSource {
-            source: SourceId(1),
-            muted,
-        };
+        let mute = |muted| Command::MuteSource { source: SourceId(1), muted };
         core.apply(0, mute(true));
         core.flush(0, &mut Null);
         assert!(core.busy.is_empty());

@@ -54,9 +54,7 @@ impl Core {
                 self.on_reports(now, index, reports);
             }
             RtcpPacket::ReceiverReport { reports, .. } => self.on_reports(now, index, reports),
-            RtcpPacket::Nack {
-                media_ssrc, seqs, ..
-            } => self.on_nack(index, media_ssrc, seqs),
+            RtcpPacket::Nack { media_ssrc, seqs, .. } => self.on_nack(index, media_ssrc, seqs),
             RtcpPacket::Pli { media_ssrc, .. } => self.on_pli(now, index, media_ssrc),
             RtcpPacket::Fir { entries, .. } => {
                 for (ssrc, _) in entries {
@@ -97,9 +95,7 @@ impl Core {
         let clock = &mut source.encodings[usize::from(binding.encoding)].clock;
         // A report that is not believed says nothing about the peer's wall clock either.
         if clock.on_report(now, info.ntp, info.ts_rtp) {
-            transport
-                .ntp
-                .on_report(now, crate::media::clock::ntp_to_us(info.ntp));
+            transport.ntp.on_report(now, crate::media::clock::ntp_to_us(info.ntp));
         }
     }
 
@@ -129,11 +125,8 @@ impl Core {
         };
         if let Some(rtt_us) = report.rtt_us(now_mid).filter(|&rtt_us| rtt_us < 10_000_000) {
             let rtt_us = rtt_us.max(1);
-            transport.rtt_us = if transport.rtt_us == 0 {
-                rtt_us
-            } else {
-                (7 * transport.rtt_us + rtt_us) / 8
-            };
+            transport.rtt_us =
+                if transport.rtt_us == 0 { rtt_us } else { (7 * transport.rtt_us + rtt_us) / 8 };
         }
         let loss_permille = u32::from(report.fraction_lost) * 1000 / 256;
         if transport.extensions.twcc == 0 {
@@ -174,19 +167,14 @@ impl Core {
         let Some(at) = self.find_sink(index, ssrc) else {
             return;
         };
-        let rtt_us = self
-            .transports
-            .get(index)
-            .map_or(0, |transport| transport.rtt_us);
+        let rtt_us = self.transports.get(index).map_or(0, |transport| transport.rtt_us);
         let Some(sink) = self.sinks.get_mut(at) else {
             return;
         };
         sink.output.counts.plis_received += 1;
         let flight_us = rtt_us.max(KEY_FLIGHT_US);
-        let is_on_its_way = sink
-            .flow
-            .key_sent_us()
-            .is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
+        let is_on_its_way =
+            sink.flow.key_sent_us().is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
         // A start that is on its way, or replaying, serves it.
         let is_served = is_on_its_way || sink.flow.current().is_none() || sink.flow.is_in_motion();
         let Some(source_index) = sink.source.filter(|_| !is_served) else {

@@ -27,10 +27,7 @@ pub struct Credentials {
 impl Credentials {
     /// From ufrag and password.
     pub fn new(ufrag: String, password: &str) -> Credentials {
-        Credentials {
-            ufrag,
-            key: StunKey::new(password.as_bytes()),
-        }
+        Credentials { ufrag, key: StunKey::new(password.as_bytes()) }
     }
 }
 
@@ -116,9 +113,7 @@ impl Ice {
 
     /// All ufrags that checks may use.
     pub fn ufrags(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.current)
-            .chain(&self.previous)
-            .map(|one| one.ufrag.as_str())
+        std::iter::once(&self.current).chain(&self.previous).map(|one| one.ufrag.as_str())
     }
 
     /// New credentials. Returns the ufrag that is void now (one older than the previous).
@@ -156,10 +151,7 @@ impl Ice {
 
     /// When something authenticated last came by `path`.
     pub fn heard_on_us(&self, path: Path) -> Option<Micros> {
-        self.paths
-            .iter()
-            .find(|one| one.path == path)
-            .map(|one| one.heard_us)
+        self.paths.iter().find(|one| one.path == path).map(|one| one.heard_us)
     }
 
     /// State and path if they are others than at the last call.
@@ -174,9 +166,8 @@ impl Ice {
             return CheckResult::Refused;
         };
         let is_current = local == self.current.ufrag.as_bytes();
-        let is_known = self
-            .credentials(local)
-            .is_some_and(|one| message.verify_integrity(&one.key));
+        let is_known =
+            self.credentials(local).is_some_and(|one| message.verify_integrity(&one.key));
         // An old check may still name the peer's old ufrag.
         let is_remote_right =
             self.remote_ufrag.is_empty() || !is_current || remote == self.remote_ufrag.as_bytes();
@@ -203,10 +194,7 @@ impl Ice {
             self.selected = Some(path);
         }
         self.on_heard(now, path);
-        CheckResult::Accepted {
-            forgotten,
-            is_restarted,
-        }
+        CheckResult::Accepted { forgotten, is_restarted }
     }
 
     /// Authenticated media came by a proven path.
@@ -251,10 +239,7 @@ impl Ice {
     }
 
     fn is_selected_silent(&self, now: Micros, limit_us: Micros) -> bool {
-        let selected = self
-            .paths
-            .iter()
-            .find(|one| Some(one.path) == self.selected);
+        let selected = self.paths.iter().find(|one| Some(one.path) == self.selected);
         selected.is_none_or(|one| now.saturating_sub(one.heard_us) > limit_us)
     }
 
@@ -278,10 +263,7 @@ impl Ice {
                 .min_by_key(|&index| self.paths[index].heard_us);
             forgotten = oldest.map(|index| self.paths.swap_remove(index).path);
         }
-        self.paths.push(ProvenPath {
-            path,
-            heard_us: now,
-        });
+        self.paths.push(ProvenPath { path, heard_us: now });
         forgotten
     }
 }

@@ -113,12 +113,7 @@ impl Core {
                 _ => return,
             },
         };
-        self.store(
-            now,
-            index,
-            at,
-            &incoming(data, &view, codec, binding.is_rtx, needs_nack),
-        );
+        self.store(now, index, at, &incoming(data, &view, codec, binding.is_rtx, needs_nack));
     }
 
     fn store(&mut self, now: Micros, index: u32, at: usize, incoming: &Incoming<'_>) {
@@ -141,10 +136,7 @@ impl Core {
         let has_restarted = encoding.generation != generation;
         if let Some(given_up) = given_up {
             // Loss before the newest key frame hurts nobody any more.
-            if encoding
-                .key
-                .is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext)
-            {
+            if encoding.key.is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext) {
                 encoding.budget.want();
             }
         }
@@ -201,10 +193,7 @@ fn incoming<'a>(
         codec,
         is_recovered,
         needs_nack,
-        level: view
-            .extensions
-            .audio_level
-            .map(|(is_voice, level)| u8::from(is_voice) << 7 | level),
+        level: view.extensions.audio_level.map(|(is_voice, level)| u8::from(is_voice) << 7 | level),
         orientation: view.extensions.video_orientation,
         payload: view.payload(data),
         dependency: bytes(view.extensions.dependency),
@@ -269,11 +258,7 @@ fn find_place(
     let ended = transport.ended(view.ssrc);
     let mid = extensions.mid.map(|span| span.of(data));
     let mid = mid.or(ended.map(|ended| ended.mid.as_bytes()));
-    let rid = if is_rtx {
-        extensions.repaired_rid.or(extensions.rid)
-    } else {
-        extensions.rid
-    };
+    let rid = if is_rtx { extensions.repaired_rid.or(extensions.rid) } else { extensions.rid };
     let rid = rid.map(|span| span.of(data));
     let rid = rid.or(ended.map(|ended| ended.rid.as_bytes()));
     let mut matching = transport
@@ -289,24 +274,17 @@ fn find_place(
     }
     let encodings = &first.1.encodings;
     let encoding = match rid {
-        Some(rid) if encodings.len() > 1 => encodings
-            .iter()
-            .position(|one| one.config.rid.as_bytes() == rid)?,
+        Some(rid) if encodings.len() > 1 => {
+            encodings.iter().position(|one| one.config.rid.as_bytes() == rid)?
+        }
         _ if encodings.len() == 1 => 0,
         _ => return None,
     };
-    let declared = if is_rtx {
-        encodings[encoding].config.rtx_ssrc
-    } else {
-        encodings[encoding].config.ssrc
-    };
+    let declared =
+        if is_rtx { encodings[encoding].config.rtx_ssrc } else { encodings[encoding].config.ssrc };
     // A source with a declared SSRC is not taken over by a packet that only shares its payload type.
     if declared != 0 && mid.is_none() {
         return None;
     }
-    Some(Place {
-        source: first.0,
-        encoding: encoding as u8,
-        is_rtx,
-    })
+    Some(Place { source: first.0, encoding: encoding as u8, is_rtx })
 }

@@ -137,11 +137,7 @@ impl Core {
 
     /// When `handle_timeout` should be called next at the latest; `Micros::MAX` = nothing waits.
     pub fn next_timeout(&self) -> Micros {
-        let tick = if self.needs_tick() {
-            self.tick_due_us
-        } else {
-            Micros::MAX
-        };
+        let tick = if self.needs_tick() { self.tick_due_us } else { Micros::MAX };
         self.timers.next_due().min(tick).min(self.motion_due_us)
     }
 
@@ -179,14 +175,7 @@ impl Core {
         };
         if let Some((state, path)) = transport.ice.take_news() {
             let transport = crate::api::TransportId(transport.id);
-            self.events.push(
-                Event::Transport {
-                    transport,
-                    state,
-                    path,
-                },
-                &mut self.counters,
-            );
+            self.events.push(Event::Transport { transport, state, path }, &mut self.counters);
         }
     }
 

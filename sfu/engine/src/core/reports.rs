@@ -99,13 +99,7 @@ impl Core {
         let Some(path) = transport.media_path() else {
             return;
         };
-        let Scratch {
-            compound,
-            blocks,
-            seqs_ext,
-            seqs,
-            senders,
-        } = &mut self.scratch;
+        let Scratch { compound, blocks, seqs_ext, seqs, senders } = &mut self.scratch;
         compound.resize(MAX_COMPOUND + RTCP_OVERHEAD_MAX, 0);
         let mut compound = Compound {
             buffer: compound,
@@ -123,9 +117,7 @@ impl Core {
                     continue;
                 };
                 compound.add(transport, |writer| writer.sender_report(info, &[]));
-                compound.add(transport, |writer| {
-                    writer.sdes_cname(info.ssrc, &source.cname)
-                });
+                compound.add(transport, |writer| writer.sdes_cname(info.ssrc, &source.cname));
             }
         }
         add_transport_cc(now, &mut compound, transport);
@@ -159,17 +151,13 @@ impl Core {
                 continue;
             };
             let clock = &source.encodings[usize::from(encoding)].clock;
-            let publisher = source
-                .transport
-                .and_then(|publisher| self.transports.get(publisher));
+            let publisher = source.transport.and_then(|publisher| self.transports.get(publisher));
             let is_early = now.saturating_sub(started_us) < REPORT_WAIT_US;
             if publisher.is_some() && !clock.has_report() && is_early {
                 continue;
             }
             let ntp = publisher.map(|publisher| publisher.ntp).unwrap_or_default();
-            let ts_rtp = clock
-                .ts_now(now, &ntp)
-                .and_then(|ts| sink.flow.out_ts_of(ts));
+            let ts_rtp = clock.ts_now(now, &ntp).and_then(|ts| sink.flow.out_ts_of(ts));
             let Some(ts_rtp) = ts_rtp else { continue };
             let info = SenderInfo {
                 ssrc: sink.output.ssrc,
@@ -194,18 +182,11 @@ impl Core {
         } else if transport.report_due_us == Micros::MAX {
             transport.report_due_us = now + FIRST_REPORT_US;
         }
-        let mut due = transport
-            .ice
-            .on_time(now)
-            .unwrap_or(Micros::MAX)
-            .min(transport.report_due_us);
+        let mut due =
+            transport.ice.on_time(now).unwrap_or(Micros::MAX).min(transport.report_due_us);
         if may_report {
             due = due.min(transport.arrivals.next_due_us().unwrap_or(Micros::MAX));
-            for source in transport
-                .sources
-                .iter()
-                .filter_map(|&at| self.sources.get(at))
-            {
+            for source in transport.sources.iter().filter_map(|&at| self.sources.get(at)) {
                 due = due.min(source.next_request_us(now).unwrap_or(Micros::MAX));
             }
         }
@@ -257,11 +238,7 @@ fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Tr
     // libwebrtc collapses its rate on feedback about SSRC 0 (Janus #2908).
     let media_ssrc = transport.bindings.first().map_or(0, |binding| binding.ssrc);
     let sender_ssrc = transport.own_ssrc;
-    while transport
-        .arrivals
-        .next_due_us()
-        .is_some_and(|due| due <= now)
-    {
+    while transport.arrivals.next_due_us().is_some_and(|due| due <= now) {
         let header = FeedbackHeader {
             sender_ssrc,
             media_ssrc,
@@ -293,19 +270,13 @@ fn add_requests(
     seqs: &mut Vec<u16>,
 ) {
     let own_ssrc = transport.own_ssrc;
-    for encoding in source
-        .encodings
-        .iter_mut()
-        .filter(|encoding| encoding.ssrc != 0)
-    {
+    for encoding in source.encodings.iter_mut().filter(|encoding| encoding.ssrc != 0) {
         let ssrc = encoding.ssrc;
         if encoding.nack.next_due_us().is_some_and(|due| due <= now) {
             seqs_ext.clear();
             let given_up = encoding.nack.drain_due(now, seqs_ext);
             let is_picture_lost = given_up.is_some_and(|given_up| {
-                encoding
-                    .key
-                    .is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext)
+                encoding.key.is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext)
             });
             if is_picture_lost && !source.is_audio {
                 encoding.budget.want();

@@ -30,10 +30,7 @@ impl Core {
     /// Appends rows of `SINK_DTYPE`.
     pub fn snapshot_sinks(&self, _now: Micros, out: &mut Vec<u8>) {
         for sink in self.sinks.iter() {
-            let transport = self
-                .transports
-                .get(sink.transport)
-                .map_or(0, |transport| transport.id);
+            let transport = self.transports.get(sink.transport).map_or(0, |transport| transport.id);
             put_sink(out, transport, sink);
         }
     }
@@ -41,21 +38,15 @@ impl Core {
 
 fn put_transport(out: &mut Vec<u8>, transport: &Transport) {
     let counts = &transport.counts;
-    let is_tcp = transport
-        .ice
-        .selected()
-        .is_some_and(|path| matches!(path.local, Local::Tcp(_)));
+    let is_tcp = transport.ice.selected().is_some_and(|path| matches!(path.local, Local::Tcp(_)));
     out.extend(transport.id.to_le_bytes());
     out.extend([transport.ice.state() as u8, u8::from(is_tcp)]);
     out.extend(transport.loss_permille.to_le_bytes());
     out.extend((transport.rtt_us.min(u64::from(u32::MAX)) as u32).to_le_bytes());
     out.extend(transport.remb_bps.to_le_bytes());
-    for count in [
-        counts.received_packets,
-        counts.received_bytes,
-        counts.sent_packets,
-        counts.sent_bytes,
-    ] {
+    for count in
+        [counts.received_packets, counts.received_bytes, counts.sent_packets, counts.sent_bytes]
+    {
         out.extend(count.to_le_bytes());
     }
     let dropped = [
@@ -91,13 +82,7 @@ fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &
     out.extend(encoding.levels.leveled_packets.to_le_bytes());
     out.extend(encoding.levels.level_sum.to_le_bytes());
     let jitter = encoding.stats.jitter();
-    for count in [
-        counts.nacks_sent,
-        counts.plis_sent,
-        counts.keyframes,
-        counts.frames,
-        jitter,
-    ] {
+    for count in [counts.nacks_sent, counts.plis_sent, counts.keyframes, counts.frames, jitter] {
         out.extend(count.to_le_bytes());
     }
     out.extend(encoding.resolution.0.to_le_bytes());

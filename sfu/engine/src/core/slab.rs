@@ -13,11 +13,7 @@ pub struct Slab<T> {
 impl<T> Slab<T> {
     /// An empty slab.
     pub fn new() -> Slab<T> {
-        Slab {
-            items: Vec::new(),
-            free: Vec::new(),
-            by_id: HashMap::new(),
-        }
+        Slab { items: Vec::new(), free: Vec::new(), by_id: HashMap::new() }
     }
 
     /// Adds an item; `None` if the number is taken.

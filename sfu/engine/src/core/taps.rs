@@ -10,10 +10,7 @@ use super::Core;
 impl Core {
     /// Lets the taps of a source read what arrived.
     pub(super) fn feed_taps(&mut self, now: Micros, index: u32) {
-        let num_taps = self
-            .sources
-            .get(index)
-            .map_or(0, |source| source.taps.len());
+        let num_taps = self.sources.get(index).map_or(0, |source| source.taps.len());
         for at in 0..num_taps {
             let Some(source) = self.sources.get_mut(index) else {
                 return;
@@ -28,11 +25,8 @@ impl Core {
         let mut at = 0;
         while let Some(next) = self.taps.next_index(at) {
             at = next + 1;
-            let source = self
-                .taps
-                .get(next)
-                .filter(|tap| tap.is_waiting())
-                .and_then(|tap| tap.source);
+            let source =
+                self.taps.get(next).filter(|tap| tap.is_waiting()).and_then(|tap| tap.source);
             if let Some(source) = source {
                 self.pull_tap(now, source, next);
             }
@@ -46,15 +40,12 @@ impl Core {
         let Some(tap): Option<&mut Tap> = self.taps.get_mut(tap) else {
             return;
         };
-        let publisher = source
-            .transport
-            .and_then(|transport| self.transports.get(transport));
+        let publisher = source.transport.and_then(|transport| self.transports.get(transport));
         let ntp = publisher.map(|publisher| publisher.ntp).unwrap_or_default();
         let step = tap.pull(now, source, &ntp);
         self.counters.dropped_tap_frames += u64::from(step.num_lost);
         if step.is_ready {
-            self.events
-                .push(Event::TapReady { tap: TapId(tap.id) }, &mut self.counters);
+            self.events.push(Event::TapReady { tap: TapId(tap.id) }, &mut self.counters);
         }
         if let Some(encoding) = step.needs_key {
             self.want_key(now, source_index, encoding);
@@ -96,12 +87,7 @@ impl Core {
         source.packetizers[place] = packetizer;
         if !was_known && source.encodings[place].codec.is_some() {
             let source = crate::api::SourceId(source.id);
-            let event = Event::EncodingStarted {
-                source,
-                encoding,
-                ssrc: 0,
-                codec,
-            };
+            let event = Event::EncodingStarted { source, encoding, ssrc: 0, codec };
             self.events.push(event, &mut self.counters);
         }
         let source = self.sources.get_mut(index)?;

@@ -42,9 +42,7 @@ impl Timers {
 
     /// The earliest due time; may be that of an entry that has become stale.
     pub fn next_due(&self) -> Micros {
-        self.heap
-            .peek()
-            .map_or(Micros::MAX, |&Reverse((due, _))| due)
+        self.heap.peek().map_or(Micros::MAX, |&Reverse((due, _))| due)
     }
 }
 

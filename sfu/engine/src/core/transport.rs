@@ -156,10 +156,7 @@ impl Transport {
     /// stands for its consent (RFC 7675 §5.1).
     pub fn media_path(&self) -> Option<Path> {
         let is_heard = self.ice.state() != TransportState::Failed;
-        self.sender
-            .as_ref()
-            .and(self.ice.selected())
-            .filter(|_| is_heard)
+        self.sender.as_ref().and(self.ice.selected()).filter(|_| is_heard)
     }
 
     /// Takes negotiated numbers. Payload types are added to the known ones, so that packets under
@@ -207,9 +204,7 @@ impl Transport {
 
     /// What `ssrc` stands for.
     pub fn binding(&self, ssrc: u32) -> Option<usize> {
-        self.bindings
-            .iter()
-            .position(|binding| binding.ssrc == ssrc)
+        self.bindings.iter().position(|binding| binding.ssrc == ssrc)
     }
 
     /// Binds an SSRC; an older SSRC of the same encoding gives way. False if there are too many.

@@ -52,11 +52,7 @@ impl Assembly {
                     self.data.extend_from_slice(&START_CODE);
                     self.data.extend_from_slice(nal);
                 }
-                NalPiece::Start {
-                    header,
-                    data,
-                    is_end,
-                } => {
+                NalPiece::Start { header, data, is_end } => {
                     self.data.extend_from_slice(&START_CODE);
                     self.data.push(header);
                     self.data.extend_from_slice(data);
@@ -121,10 +117,7 @@ mod tests {
         let mut assembly = Assembly::default();
         assert!(assembly.add(Codec::Vp8, 1, &[0x10, 0x00, 1]));
         assert!(assembly.add(Codec::Vp8, 1, &[0x00, 2, 3]));
-        assert_eq!(
-            assembly.take(Codec::Vp8, &Params::default()),
-            Some((vec![0, 1, 2, 3], true))
-        );
+        assert_eq!(assembly.take(Codec::Vp8, &Params::default()), Some((vec![0, 1, 2, 3], true)));
         assert!(assembly.is_empty());
     }
 
@@ -137,12 +130,7 @@ mod tests {
         assert!(assembly.add(Codec::H264, 0, &[0x7c, 0x45, 7]));
         let (data, is_key) = assembly.take(Codec::H264, &Params::default()).unwrap();
         assert!(is_key);
-        assert_eq!(
-            data,
-            [
-                0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 0x65, 9, 8, 7
-            ]
-        );
+        assert_eq!(data, [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 0x65, 9, 8, 7]);
     }
 
     #[test]
@@ -151,24 +139,13 @@ mod tests {
         assert!(!assembly.add(Codec::H264, 0, &[0x7c, 0x05, 8]));
         assembly.clear();
         assert!(assembly.add(Codec::H264, 0, &[0x7c, 0x85, 9]));
-        assert_eq!(
-            assembly.take(Codec::H264, &Params::default()),
-            None,
-            "never ended"
-        );
+        assert_eq!(assembly.take(Codec::H264, &Params::default()), None, "never ended");
     }
 
     #[test]
     fn red_gives_its_primary_block() {
         let mut assembly = Assembly::default();
-        assert!(assembly.add(
-            Codec::Red,
-            0,
-            &[0x80 | 111, 0x0f, 0x00, 0x02, 111, 1, 2, 3, 4]
-        ));
-        assert_eq!(
-            assembly.take(Codec::Red, &Params::default()),
-            Some((vec![3, 4], true))
-        );
+        assert!(assembly.add(Codec::Red, 0, &[0x80 | 111, 0x0f, 0x00, 0x02, 111, 1, 2, 3, 4]));
+        assert_eq!(assembly.take(Codec::Red, &Params::default()), Some((vec![3, 4], true)));
     }
 }

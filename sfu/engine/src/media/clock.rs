@@ -47,11 +47,7 @@ impl NtpOffset {
         self.offset_us = Some(match self.offset_us {
             Some(offset) if (sample - offset).abs() < NTP_STEP_US => {
                 // The least delay counts; the slow rise follows a drifting clock.
-                if sample < offset {
-                    sample
-                } else {
-                    offset + (sample - offset) / 64
-                }
+                if sample < offset { sample } else { offset + (sample - offset) / 64 }
             }
             _ => sample,
         });
@@ -59,8 +55,7 @@ impl NtpOffset {
 
     /// Our time at the peer's `ntp_us`, if a report came yet.
     pub fn to_local_us(&self, ntp_us: u64) -> Option<Micros> {
-        self.offset_us
-            .map(|offset| ntp_us.wrapping_add_signed(offset))
+        self.offset_us.map(|offset| ntp_us.wrapping_add_signed(offset))
     }
 
     /// The peer's NTP time at our `us`.
@@ -83,21 +78,12 @@ pub struct StreamClock {
 impl StreamClock {
     /// A clock of `hz`.
     pub fn new(hz: u32) -> StreamClock {
-        StreamClock {
-            hz,
-            report: None,
-            doubted: None,
-            last: None,
-            last_report: None,
-        }
+        StreamClock { hz, report: None, doubted: None, last: None, last_report: None }
     }
 
     /// Notes the newest media packet.
     pub fn on_packet(&mut self, now: Micros, ts: u32) {
-        if self
-            .last
-            .is_none_or(|(_, last)| (ts.wrapping_sub(last) as i32) >= 0)
-        {
+        if self.last.is_none_or(|(_, last)| (ts.wrapping_sub(last) as i32) >= 0) {
             self.last = Some((now, ts));
         }
     }
@@ -112,9 +98,8 @@ impl StreamClock {
                 ticks_to_us(i64::from(error), self.hz).abs() < MAX_REPORT_ERROR_US
             })
         };
-        let by_arrival = self
-            .last
-            .map(|(at, last)| i64::from(last) + ticks((now - at) as i64, self.hz));
+        let by_arrival =
+            self.last.map(|(at, last)| i64::from(last) + ticks((now - at) as i64, self.hz));
         let by_doubted = self.doubted.map(|doubted| self.ts_of(doubted, ntp_us));
         if is_near(by_arrival) || (by_doubted.is_some() && is_near(by_doubted)) {
             self.report = Some((ntp_us, ts));
@@ -150,10 +135,7 @@ impl StreamClock {
     /// Timestamp of what is captured at our time `now`: by report, or else as if transport took no
     /// time. `None` before the first packet.
     pub fn ts_now(&self, now: Micros, offset: &NtpOffset) -> Option<u32> {
-        if let Some(ts) = offset
-            .to_ntp_us(now)
-            .and_then(|ntp_us| self.ts_at_ntp(ntp_us))
-        {
+        if let Some(ts) = offset.to_ntp_us(now).and_then(|ntp_us| self.ts_at_ntp(ntp_us)) {
             return Some(ts);
         }
         let (arrived_us, ts) = self.last?;
@@ -195,41 +177,29 @@ impl Timeline {
             return relation.to_timeline;
         }
         let own = clocks[encoding];
-        let by_report = (0..clocks.len())
-            .filter(|&other| other != encoding)
-            .find_map(|other| {
-                let relation = self.relations[other]?;
-                let other_ts = clocks[other].ts_at_ntp(own.ntp_us_at(ts)?)?;
-                Some(other_ts.wrapping_add(relation.to_timeline).wrapping_sub(ts))
-            });
+        let by_report = (0..clocks.len()).filter(|&other| other != encoding).find_map(|other| {
+            let relation = self.relations[other]?;
+            let other_ts = clocks[other].ts_at_ntp(own.ntp_us_at(ts)?)?;
+            Some(other_ts.wrapping_add(relation.to_timeline).wrapping_sub(ts))
+        });
         let relation = match (by_report, known) {
-            (Some(to_timeline), _) => Relation {
-                to_timeline,
-                is_by_report: true,
-            },
+            (Some(to_timeline), _) => Relation { to_timeline, is_by_report: true },
             (None, Some(relation)) => relation,
             (None, None) => self.by_arrival(own.hz, ts, arrived_us),
         };
         self.relations[encoding] = Some(relation);
-        self.last
-            .get_or_insert((arrived_us, ts.wrapping_add(relation.to_timeline)));
+        self.last.get_or_insert((arrived_us, ts.wrapping_add(relation.to_timeline)));
         relation.to_timeline
     }
 
     fn by_arrival(&self, hz: u32, ts: u32, arrived_us: Micros) -> Relation {
         let Some((last_us, last)) = self.last else {
             // The first stream is the timeline.
-            return Relation {
-                to_timeline: 0,
-                is_by_report: true,
-            };
+            return Relation { to_timeline: 0, is_by_report: true };
         };
         let elapsed = ticks(arrived_us.wrapping_sub(last_us) as i64, hz) as u32;
         let to_timeline = last.wrapping_add(elapsed).wrapping_sub(ts);
-        Relation {
-            to_timeline,
-            is_by_report: false,
-        }
+        Relation { to_timeline, is_by_report: false }
     }
 
     /// Notes the newest packet of `encoding`.
@@ -298,11 +268,7 @@ mod tests {
         high.on_packet(100_000, 777_000);
         let relation = timeline.relate(&[&low, &high], 1, 777_000, 100_000);
         assert_eq!(777_000u32.wrapping_add(relation), 14_000);
-        assert_eq!(
-            timeline.relate(&[&low, &high], 1, 780_000, 140_000),
-            relation,
-            "kept"
-        );
+        assert_eq!(timeline.relate(&[&low, &high], 1, 780_000, 140_000), relation, "kept");
     }
 
     #[test]

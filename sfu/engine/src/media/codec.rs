@@ -32,11 +32,7 @@ pub struct Facts {
 /// Reads the facts; `None` if the payload is no payload of `codec`.
 pub fn parse_facts(codec: Codec, payload: &[u8]) -> Option<Facts> {
     match codec {
-        Codec::Opus => Some(Facts {
-            is_frame_start: Some(true),
-            is_key: true,
-            ..Facts::default()
-        }),
+        Codec::Opus => Some(Facts { is_frame_start: Some(true), is_key: true, ..Facts::default() }),
         // Checked here once instead of at every subscriber that needs it stripped.
         Codec::Red => {
             Red::parse(payload)?;
@@ -59,9 +55,7 @@ fn parse_vp8(payload: &[u8]) -> Option<Facts> {
         resolution: descriptor.resolution,
         temporal: descriptor.temporal.unwrap_or(0),
         is_sync: descriptor.is_layer_sync,
-        pid: descriptor
-            .picture_id
-            .map(|pid| (pid, descriptor.is_long_picture_id)),
+        pid: descriptor.picture_id.map(|pid| (pid, descriptor.is_long_picture_id)),
         tl0: descriptor.tl0_pic_idx,
         descriptor_len: descriptor.header_len,
     })
@@ -124,11 +118,7 @@ impl PictureIds {
         let pid = match self.last {
             Some(last) if !is_long => {
                 let ahead = pid.wrapping_sub(last) & 0x7f;
-                let step = if ahead < 64 {
-                    i32::from(ahead)
-                } else {
-                    i32::from(ahead) - 128
-                };
+                let step = if ahead < 64 { i32::from(ahead) } else { i32::from(ahead) - 128 };
                 (i32::from(last) + step) as u16 & 0x7fff
             }
             _ => pid,
@@ -154,11 +144,7 @@ mod tests {
         assert_eq!(ids.unwrap(2, false), 130);
         // The sender changes to 15 bits.
         assert_eq!(ids.unwrap(131, true), 131);
-        assert_eq!(
-            ids.unwrap(0x7fff, true),
-            0x7fff,
-            "jumps back are taken as late"
-        );
+        assert_eq!(ids.unwrap(0x7fff, true), 0x7fff, "jumps back are taken as late");
         assert_eq!(ids.unwrap(132, true), 132);
     }
 
@@ -170,24 +156,14 @@ mod tests {
         assert!(!second_partition.is_key && second_partition.is_frame_start == Some(false));
         let continuation = parse_facts(Codec::Vp8, &[0x00, 0x00]).unwrap();
         assert!(!continuation.is_key);
-        assert!(
-            !parse_facts(Codec::Vp8, &[0x10, 0x01]).unwrap().is_key,
-            "inter frame"
-        );
-        assert_eq!(
-            parse_facts(Codec::Vp8, &[0x90, 0xe0]),
-            None,
-            "ends inside the descriptor"
-        );
+        assert!(!parse_facts(Codec::Vp8, &[0x10, 0x01]).unwrap().is_key, "inter frame");
+        assert_eq!(parse_facts(Codec::Vp8, &[0x90, 0xe0]), None, "ends inside the descriptor");
     }
 
     #[test]
     fn edge_17_vp9_key_start_is_told_without_the_spatial_layer_of_simulcast() {
         assert!(parse_facts(Codec::Vp9, &[0x08, 1]).unwrap().is_key);
-        assert!(
-            !parse_facts(Codec::Vp9, &[0x48, 1]).unwrap().is_key,
-            "P bit"
-        );
+        assert!(!parse_facts(Codec::Vp9, &[0x48, 1]).unwrap().is_key, "P bit");
         let layered = parse_facts(Codec::Vp9, &[0xa8, 0x05, 0b0100_0010, 0]).unwrap();
         assert_eq!((layered.temporal, layered.is_key), (2, false));
     }

@@ -167,10 +167,7 @@ impl Encoding {
             let behind_us = newest_us.unwrap_or(0) - one.last_received_us;
             one.is_active(now) && behind_us < BEHIND_US
         };
-        encodings
-            .iter()
-            .enumerate()
-            .fold(0, |mask, (at, one)| mask | u8::from(is_sent(one)) << at)
+        encodings.iter().enumerate().fold(0, |mask, (at, one)| mask | u8::from(is_sent(one)) << at)
     }
 
     /// Bits per second over the last second.
@@ -209,9 +206,7 @@ impl Encoding {
         let Some(facts) = facts else {
             return (Outcome::Malformed, None);
         };
-        if self
-            .codec
-            .is_some_and(|known| known != codec && !(known.is_audio() && codec.is_audio()))
+        if self.codec.is_some_and(|known| known != codec && !(known.is_audio() && codec.is_audio()))
         {
             // The sender changed its codec in mid-stream: frames of both must not be mixed.
             self.restart();
@@ -224,12 +219,9 @@ impl Encoding {
             self.log.reserve_exact(MAX_LOG);
         }
         let view = self.view(now, incoming, &facts, seq_ext);
-        if let Err(refused) = self.ring.insert(
-            view,
-            incoming.payload,
-            incoming.dependency,
-            incoming.capture,
-        ) {
+        if let Err(refused) =
+            self.ring.insert(view, incoming.payload, incoming.dependency, incoming.capture)
+        {
             return (Outcome::Refused(refused), None);
         }
         self.codec = Some(codec);
@@ -246,8 +238,7 @@ impl Encoding {
     pub fn skip(&mut self, now: Micros, incoming: &Incoming<'_>) {
         if let Some(seq_ext) = self.place(incoming) {
             let hz = incoming.codec.clock_hz();
-            self.stats
-                .on_packet(now, seq_ext, incoming.ts_rtp, hz, incoming.is_recovered);
+            self.stats.on_packet(now, seq_ext, incoming.ts_rtp, hz, incoming.is_recovered);
         }
     }
 
@@ -294,10 +285,8 @@ impl Encoding {
         }
         (view.tl0, view.has_tl0) = (facts.tl0.unwrap_or(0), facts.tl0.is_some());
         (view.level, view.has_level) = (incoming.level.unwrap_or(0), incoming.level.is_some());
-        (view.orientation, view.has_orientation) = (
-            incoming.orientation.unwrap_or(0),
-            incoming.orientation.is_some(),
-        );
+        (view.orientation, view.has_orientation) =
+            (incoming.orientation.unwrap_or(0), incoming.orientation.is_some());
         view.is_frame_start = !incoming.payload.is_empty()
             && facts
                 .is_frame_start
@@ -313,8 +302,7 @@ impl Encoding {
         seq_ext: u64,
     ) -> Option<GivenUp> {
         let hz = self.hz();
-        self.stats
-            .on_packet(now, seq_ext, incoming.ts_rtp, hz, incoming.is_recovered);
+        self.stats.on_packet(now, seq_ext, incoming.ts_rtp, hz, incoming.is_recovered);
         let before = before?;
         if seq_ext <= before {
             self.nack.on_arrival(now, seq_ext);
@@ -351,10 +339,7 @@ impl Encoding {
         if incoming.is_marker || incoming.codec.is_audio() {
             self.counts.frames = self.counts.frames.wrapping_add(1);
         }
-        if self
-            .key
-            .is_some_and(|key| key.ts_rtp == incoming.ts_rtp && seq_ext >= key.seq_ext)
-        {
+        if self.key.is_some_and(|key| key.ts_rtp == incoming.ts_rtp && seq_ext >= key.seq_ext) {
             self.key_bytes += incoming.payload.len() as u32;
             if incoming.is_marker {
                 self.budget.on_keyframe_size(self.key_bytes);

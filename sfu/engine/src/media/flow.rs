@@ -148,18 +148,13 @@ impl Flow {
 
     /// Encoding going out, if any.
     pub fn current(&self) -> Option<u8> {
-        self.epoch
-            .filter(|_| self.phase != Phase::Waiting)
-            .map(|epoch| epoch.encoding)
+        self.epoch.filter(|_| self.phase != Phase::Waiting).map(|epoch| epoch.encoding)
     }
 
     /// The running epoch with `id`, or the one before it while its tail is open.
     pub fn epoch(&self, id: u8) -> Option<&Epoch> {
         let tail = self.tail.as_ref().map(|(epoch, _)| epoch);
-        self.epoch
-            .as_ref()
-            .filter(|epoch| epoch.id == id)
-            .or(tail.filter(|epoch| epoch.id == id))
+        self.epoch.as_ref().filter(|epoch| epoch.id == id).or(tail.filter(|epoch| epoch.id == id))
     }
 
     /// The running epoch.
@@ -178,8 +173,7 @@ impl Flow {
     }
 
     fn is_switching(&self) -> bool {
-        self.epoch
-            .is_some_and(|epoch| epoch.encoding != self.target)
+        self.epoch.is_some_and(|epoch| epoch.encoding != self.target)
     }
 
     /// Where another flow of the same SSRC has to go on.
@@ -196,8 +190,7 @@ impl Flow {
 
     /// The running clock: timestamp rule of the epoch going out, for sender reports.
     pub fn out_ts_of(&self, ts_rtp: u32) -> Option<u32> {
-        self.running()
-            .map(|epoch| ts_rtp.wrapping_add(epoch.timestamps.offset()))
+        self.running().map(|epoch| ts_rtp.wrapping_add(epoch.timestamps.offset()))
     }
 
     /// A replay or a switch is under way, which goes on with time and not with arrivals.
@@ -244,9 +237,7 @@ impl Flow {
         let Some(epoch) = self.epoch.filter(|_| self.phase == Phase::Live) else {
             return false;
         };
-        let key = encodings
-            .get(usize::from(epoch.encoding))
-            .and_then(|encoding| encoding.key);
+        let key = encodings.get(usize::from(epoch.encoding)).and_then(|encoding| encoding.key);
         if !key.is_some_and(|key| is_young(now, &key, SWITCH_AGE_US)) {
             return false;
         }
@@ -331,15 +322,8 @@ impl Flow {
             self.tail = None;
             return;
         }
-        for &seq_ext in encoding
-            .log
-            .iter()
-            .filter(|&&seq_ext| seq_ext < epoch.next_seq_ext())
-        {
-            let out = encoding
-                .ring
-                .view(seq_ext)
-                .and_then(|view| late(epoch, view));
+        for &seq_ext in encoding.log.iter().filter(|&&seq_ext| seq_ext < epoch.next_seq_ext()) {
+            let out = encoding.ring.view(seq_ext).and_then(|view| late(epoch, view));
             // SRTP takes no number that is too far behind the newest one.
             if let Some(outgoing) = out.filter(|out| out.out_seq_ext + MAX_BEHIND > newest) {
                 emit(encoding, outgoing);

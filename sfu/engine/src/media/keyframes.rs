@@ -88,9 +88,8 @@ impl KeyframeBudget {
 
     fn interval_us(&self, bitrate_bps: u64) -> Micros {
         let budget_bps = bitrate_bps * MAX_SHARE_PERCENT / 100;
-        let cost_us = (u64::from(self.key_bytes) * 8 * 1_000_000)
-            .checked_div(budget_bps)
-            .unwrap_or(0);
+        let cost_us =
+            (u64::from(self.key_bytes) * 8 * 1_000_000).checked_div(budget_bps).unwrap_or(0);
         cost_us.clamp(MIN_INTERVAL_US, MAX_INTERVAL_US)
     }
 }
@@ -131,9 +130,7 @@ mod tests {
     fn an_unanswered_wish_ends() {
         let mut budget = KeyframeBudget::default();
         budget.want();
-        let sent = (0..60)
-            .filter(|step| budget.poll(step * MAX_INTERVAL_US, 0))
-            .count();
+        let sent = (0..60).filter(|step| budget.poll(step * MAX_INTERVAL_US, 0)).count();
         assert_eq!(sent, usize::from(MAX_TRIES));
         assert!(!budget.is_wanted());
     }

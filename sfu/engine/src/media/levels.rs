@@ -40,12 +40,7 @@ mod tests {
         }
         assert_eq!(
             levels,
-            Levels {
-                last: 127,
-                loud_packets: 2,
-                leveled_packets: 4,
-                level_sum: 50
-            }
+            Levels { last: 127, loud_packets: 2, leveled_packets: 4, level_sum: 50 }
         );
     }
 }

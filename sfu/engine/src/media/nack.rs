@@ -63,19 +63,11 @@ impl NackList {
         if self.pending.len() as u64 + (to - from) > MAX_PENDING as u64 {
             let count = (self.pending.len() as u64 + to - from).min(u64::from(u32::MAX)) as u32;
             self.clear();
-            return Some(GivenUp {
-                newest_seq_ext: to - 1,
-                count,
-            });
+            return Some(GivenUp { newest_seq_ext: to - 1, count });
         }
         let due_us = now + FIRST_DELAY_US;
         for seq_ext in from..to {
-            self.pending.push(Missing {
-                seq_ext,
-                due_us,
-                asked_us: 0,
-                tries: 0,
-            });
+            self.pending.push(Missing { seq_ext, due_us, asked_us: 0, tries: 0 });
         }
         self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
         None
@@ -83,18 +75,12 @@ impl NackList {
 
     /// Packet `seq_ext` came after all.
     pub fn on_arrival(&mut self, now: Micros, seq_ext: u64) {
-        if let Ok(index) = self
-            .pending
-            .binary_search_by_key(&seq_ext, |missing| missing.seq_ext)
-        {
+        if let Ok(index) = self.pending.binary_search_by_key(&seq_ext, |missing| missing.seq_ext) {
             let missing = self.pending.remove(index);
             if (1..=MAX_SAMPLED_TRIES).contains(&missing.tries) {
                 let sample = now.saturating_sub(missing.asked_us).min(1_000_000);
-                self.rtt_us = if self.rtt_us == 0 {
-                    sample
-                } else {
-                    (7 * self.rtt_us + sample) / 8
-                };
+                self.rtt_us =
+                    if self.rtt_us == 0 { sample } else { (7 * self.rtt_us + sample) / 8 };
             }
             if self.pending.is_empty() {
                 self.due_us = None;
@@ -115,10 +101,7 @@ impl NackList {
             if missing.due_us <= now {
                 if missing.tries >= MAX_TRIES {
                     let count = given_up.map_or(0, |given| given.count) + 1;
-                    given_up = Some(GivenUp {
-                        newest_seq_ext: missing.seq_ext,
-                        count,
-                    });
+                    given_up = Some(GivenUp { newest_seq_ext: missing.seq_ext, count });
                     return false;
                 }
                 missing.tries += 1;
@@ -179,13 +162,7 @@ mod tests {
         while let Some(at) = list.next_due_us() {
             given_up = list.drain_due(at, &mut Vec::new());
         }
-        assert_eq!(
-            given_up,
-            Some(GivenUp {
-                newest_seq_ext: 6,
-                count: 2
-            })
-        );
+        assert_eq!(given_up, Some(GivenUp { newest_seq_ext: 6, count: 2 }));
     }
 
     #[test]

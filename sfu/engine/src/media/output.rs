@@ -180,27 +180,17 @@ impl Output {
         flow: &Flow,
         rtt_us: Micros,
     ) -> Result<(u8, Outgoing), NotResent> {
-        let slot = self
-            .history
-            .get_mut(usize::from(out_seq) % HISTORY_SLOTS)
-            .ok_or(NotResent::Unknown)?;
+        let slot =
+            self.history.get_mut(usize::from(out_seq) % HISTORY_SLOTS).ok_or(NotResent::Unknown)?;
         if slot.kind == KIND_NONE || slot.out_seq != out_seq {
             return Err(NotResent::Unknown);
         }
         let epoch = flow.epoch(slot.epoch_id).ok_or(NotResent::Unknown)?;
         // Edge case of str0m #1918: the wait counts from the first send as well.
-        let wait_us = if rtt_us == 0 {
-            MAX_RESEND_WAIT_US
-        } else {
-            rtt_us.min(MAX_RESEND_WAIT_US)
-        };
+        let wait_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.min(MAX_RESEND_WAIT_US) };
         let since_ms = ((now / 1000) as u16).wrapping_sub(slot.sent_ms);
         // The very first resend may come a little early: the round trip is an average.
-        let needed_ms = if slot.tries == 0 {
-            wait_us / 2000
-        } else {
-            wait_us / 1000
-        };
+        let needed_ms = if slot.tries == 0 { wait_us / 2000 } else { wait_us / 1000 };
         if u64::from(since_ms) < needed_ms || slot.tries >= MAX_TRIES {
             return Err(NotResent::TooSoon);
         }
@@ -214,11 +204,7 @@ impl Output {
         let seq_ext = next.wrapping_sub(u64::from((next as u16).wrapping_sub(slot.seq)));
         let is_media = slot.kind & KIND_MEDIA != 0;
         let outgoing = Outgoing {
-            content: if is_media {
-                Content::Stored(seq_ext)
-            } else {
-                Content::Params
-            },
+            content: if is_media { Content::Stored(seq_ext) } else { Content::Params },
             epoch_id: slot.epoch_id,
             out_seq_ext: u64::from(out_seq),
             out_ts: 0,
@@ -231,11 +217,7 @@ impl Output {
     /// Fills the retransmission budget up to now: the larger of a share of the rate and a few
     /// packets per round trip.
     pub fn refill_rtx(&mut self, now: Micros, bitrate_bps: u64, rtt_us: Micros) {
-        let rtt_us = if rtt_us == 0 {
-            MAX_RESEND_WAIT_US
-        } else {
-            rtt_us.max(10_000)
-        };
+        let rtt_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.max(10_000) };
         let by_share = bitrate_bps / 8 * RTX_SHARE_PERCENT / 100;
         let by_rtt = RTX_PACKETS_PER_RTT * PACKET_BYTES * 1_000_000 / rtt_us;
         let elapsed_us = now.saturating_sub(self.rtx_refilled_us).min(1_000_000);
@@ -256,36 +238,15 @@ mod tests {
 
     fn config() -> SinkConfig {
         let payloads = vec![
-            Payload {
-                pt: 111,
-                codec: Codec::Opus,
-                rtx_pt: 0,
-            },
-            Payload {
-                pt: 96,
-                codec: Codec::Vp8,
-                rtx_pt: 97,
-            },
+            Payload { pt: 111, codec: Codec::Opus, rtx_pt: 0 },
+            Payload { pt: 96, codec: Codec::Vp8, rtx_pt: 97 },
         ];
-        SinkConfig {
-            ssrc: 1,
-            rtx_ssrc: 2,
-            mid: "0".into(),
-            payloads,
-        }
+        SinkConfig { ssrc: 1, rtx_ssrc: 2, mid: "0".into(), payloads }
     }
 
     fn sink() -> Sink {
-        let layers = Layers {
-            spatial: 0,
-            temporal: 7,
-            paused: false,
-        };
-        let from = FlowStart {
-            out_seq_ext: 0,
-            out_ts: 0,
-            used_us: None,
-        };
+        let layers = Layers { spatial: 0, temporal: 7, paused: false };
+        let from = FlowStart { out_seq_ext: 0, out_ts: 0, used_us: None };
         Sink {
             id: 1,
             source_id: 1,
@@ -332,16 +293,8 @@ mod tests {
         let asked = |sink: &mut Sink, seq| sink.output.resend(1_000_000, seq, &sink.flow, 0);
         assert_eq!(asked(&mut sink, 1), Err(NotResent::Unknown));
         sink.output.on_sent(0, &outgoing(1), 100);
-        assert_eq!(
-            asked(&mut sink, 513),
-            Err(NotResent::Unknown),
-            "the same slot"
-        );
-        assert_eq!(
-            asked(&mut sink, 1),
-            Err(NotResent::Unknown),
-            "no epoch runs"
-        );
+        assert_eq!(asked(&mut sink, 513), Err(NotResent::Unknown), "the same slot");
+        assert_eq!(asked(&mut sink, 1), Err(NotResent::Unknown), "no epoch runs");
     }
 
     #[test]

@@ -93,8 +93,7 @@ impl Packetizer {
             let is_end = at + 1 == count;
             let flags = u8::from(at == 0) << 7 | u8::from(is_end) << 6;
             self.buffer.clear();
-            self.buffer
-                .extend_from_slice(&[(header & 0xe0) | FU_A, flags | (header & 0x1f)]);
+            self.buffer.extend_from_slice(&[(header & 0xe0) | FU_A, flags | (header & 0x1f)]);
             self.buffer.extend_from_slice(chunk);
             let seq = self.take_seq();
             emit(seq, is_end && is_last, &self.buffer);
@@ -121,10 +120,7 @@ fn annex_b(data: &[u8]) -> impl Iterator<Item = &[u8]> {
             let end = current.windows(3).position(|window| window == [0, 0, 1]);
             let nal = &current[..end.unwrap_or(current.len())];
             rest = end.map(|end| &current[end + 3..]);
-            let len = nal
-                .iter()
-                .rposition(|&byte| byte != 0)
-                .map_or(0, |last| last + 1);
+            let len = nal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             if len > 0 {
                 return Some(&nal[..len]);
             }
@@ -134,9 +130,7 @@ fn annex_b(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn skip_start(data: &[u8]) -> Option<&[u8]> {
-    data.windows(3)
-        .position(|window| window == [0, 0, 1])
-        .map(|at| &data[at + 3..])
+    data.windows(3).position(|window| window == [0, 0, 1]).map(|at| &data[at + 3..])
 }
 
 #[cfg(test)]
@@ -179,11 +173,7 @@ mod tests {
         let (packets, data, is_key) = round_trip(Codec::H264, &frame);
         assert!(is_key && packets.len() == 4);
         assert_eq!(packets[0][0] & 0x1f, STAP_A);
-        assert_eq!(
-            data.len(),
-            frame.len() + 1,
-            "the short start code becomes a long one"
-        );
+        assert_eq!(data.len(), frame.len() + 1, "the short start code becomes a long one");
     }
 
     #[test]

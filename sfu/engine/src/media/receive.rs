@@ -133,8 +133,7 @@ impl ReceiveStats {
 
     /// Packets that never came, not even by retransmission.
     pub fn lost(&self) -> u64 {
-        self.expected()
-            .saturating_sub(self.received + self.recovered)
+        self.expected().saturating_sub(self.received + self.recovered)
     }
 
     /// RFC 3550 interarrival jitter in timestamp units.
@@ -164,11 +163,7 @@ impl ReceiveStats {
     }
 
     fn expected(&self) -> u64 {
-        if self.is_started {
-            self.highest - self.first + 1
-        } else {
-            0
-        }
+        if self.is_started { self.highest - self.first + 1 } else { 0 }
     }
 }
 
@@ -214,9 +209,7 @@ mod tests {
     #[test]
     fn unwraps_over_the_end_and_back() {
         let mut sequence = Sequence::default();
-        let Placed::At(first) = sequence.place(65_534) else {
-            panic!()
-        };
+        let Placed::At(first) = sequence.place(65_534) else { panic!() };
         assert_eq!(sequence.place(1), Placed::At(first + 3));
         assert_eq!(sequence.place(65_535), Placed::At(first + 1));
         assert_eq!(sequence.place(65_533), Placed::At(first - 1));
@@ -226,15 +219,11 @@ mod tests {
     #[test]
     fn edge_04_a_jump_is_believed_only_when_a_second_packet_confirms_it() {
         let mut sequence = Sequence::default();
-        let Placed::At(first) = sequence.place(100) else {
-            panic!()
-        };
+        let Placed::At(first) = sequence.place(100) else { panic!() };
         assert_eq!(sequence.place(40_000), Placed::Suspect);
         assert_eq!(sequence.place(101), Placed::At(first + 1));
         assert_eq!(sequence.place(40_000), Placed::Suspect);
-        let Placed::Restart(at) = sequence.place(40_001) else {
-            panic!()
-        };
+        let Placed::Restart(at) = sequence.place(40_001) else { panic!() };
         assert!(at > first + 65_536 && at as u16 == 40_001);
         assert_eq!(sequence.place(40_002), Placed::At(at + 1));
     }
@@ -249,10 +238,7 @@ mod tests {
         }
         stats.on_packet(110_000, base + 3, 3 * 960, 48_000, true);
         let report = stats.take_report().unwrap();
-        assert_eq!(
-            (report.fraction_lost, report.cumulative_lost),
-            ((2 * 256 / 6) as u8, 2)
-        );
+        assert_eq!((report.fraction_lost, report.cumulative_lost), ((2 * 256 / 6) as u8, 2));
         assert_eq!((report.highest_seq, report.jitter), (5, 0));
         assert_eq!(stats.lost(), 1);
         assert_eq!(stats.take_report().unwrap().fraction_lost, 0);

@@ -175,10 +175,7 @@ impl Epoch {
 
     /// Leaves out `seq_ext`, which must not be before the next packet: the following ones close up.
     pub fn leave_out(&mut self, seq_ext: u64) {
-        debug_assert!(
-            seq_ext >= self.next,
-            "a passed number is kept for its packet"
-        );
+        debug_assert!(seq_ext >= self.next, "a passed number is kept for its packet");
         self.advance(seq_ext);
         self.dropped[Self::word(seq_ext)] |= Self::bit(seq_ext);
         self.offset = self.offset.wrapping_add(1);

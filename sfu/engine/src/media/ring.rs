@@ -138,13 +138,7 @@ impl Ring {
     /// An empty ring; `capacity` must be a power of two.
     pub fn new(capacity: usize) -> Ring {
         assert!(capacity.is_power_of_two(), "slots are found by masking");
-        Ring {
-            capacity,
-            views: Vec::new(),
-            bytes: Vec::new(),
-            first_seq_ext: 0,
-            next_seq_ext: 0,
-        }
+        Ring { capacity, views: Vec::new(), bytes: Vec::new(), first_seq_ext: 0, next_seq_ext: 0 }
     }
 
     /// One past the newest sequence number; 0 = nothing was stored yet.
@@ -154,8 +148,7 @@ impl Ring {
 
     /// The oldest sequence number that may still be held.
     pub fn oldest_seq_ext(&self) -> u64 {
-        self.first_seq_ext
-            .max(self.next_seq_ext.saturating_sub(self.capacity as u64))
+        self.first_seq_ext.max(self.next_seq_ext.saturating_sub(self.capacity as u64))
     }
 
     /// Nothing was stored since the start or the last restart.
@@ -213,27 +206,18 @@ impl Ring {
         let start = self.index(seq_ext) * SLOT_BYTES;
         let (payload, rest) = self.bytes[start..start + SLOT_BYTES].split_at(view.len as usize);
         let (dependency, rest) = rest.split_at(view.dependency_len as usize);
-        Some(Stored {
-            view,
-            payload,
-            dependency,
-            capture: &rest[..view.capture_len as usize],
-        })
+        Some(Stored { view, payload, dependency, capture: &rest[..view.capture_len as usize] })
     }
 
     /// The facts of packet `seq_ext`, if it is held.
     pub fn view(&self, seq_ext: u64) -> Option<&View> {
-        self.views
-            .get(self.index(seq_ext))
-            .filter(|view| view.seq_ext == seq_ext)
+        self.views.get(self.index(seq_ext)).filter(|view| view.seq_ext == seq_ext)
     }
 
     /// The facts of packet `seq_ext` for a late correction (the start of a frame seen afterwards).
     pub fn view_mut(&mut self, seq_ext: u64) -> Option<&mut View> {
         let index = self.index(seq_ext);
-        self.views
-            .get_mut(index)
-            .filter(|view| view.seq_ext == seq_ext)
+        self.views.get_mut(index).filter(|view| view.seq_ext == seq_ext)
     }
 
     /// Forgets everything; the next packet may have any higher number.
@@ -246,10 +230,7 @@ impl Ring {
     }
 
     fn allocate(&mut self, view: View) {
-        let empty = View {
-            seq_ext: ABSENT,
-            ..view
-        };
+        let empty = View { seq_ext: ABSENT, ..view };
         self.views = vec![empty; self.capacity];
         self.bytes = vec![0; self.capacity * SLOT_BYTES];
         self.first_seq_ext = view.seq_ext;
@@ -295,10 +276,7 @@ mod tests {
     fn refuses_duplicates_late_and_oversized_packets() {
         let mut ring = Ring::new(AUDIO_SLOTS);
         ring.insert(view(1000), &[1], &[], &[]).unwrap();
-        assert_eq!(
-            ring.insert(view(1000), &[2], &[], &[]),
-            Err(Refused::Duplicate)
-        );
+        assert_eq!(ring.insert(view(1000), &[2], &[], &[]), Err(Refused::Duplicate));
         assert_eq!(
             ring.insert(view(1001), &[0; SLOT_BYTES + 1], &[], &[]),
             Err(Refused::Oversized)

@@ -103,15 +103,9 @@ impl Source {
 
     /// When the next request to the publisher (NACK or key frame) may leave.
     pub fn next_request_us(&self, now: Micros) -> Option<Micros> {
-        let nack = self
-            .encodings
-            .iter()
-            .filter_map(|one| one.nack.next_due_us())
-            .min();
+        let nack = self.encodings.iter().filter_map(|one| one.nack.next_due_us()).min();
         let key = self.encodings.iter().filter(|one| one.ssrc != 0);
-        let key = key
-            .filter_map(|one| one.budget.next_due_us(one.bitrate_bps(now)))
-            .min();
+        let key = key.filter_map(|one| one.budget.next_due_us(one.bitrate_bps(now))).min();
         nack.into_iter().chain(key).min()
     }
 }
@@ -122,11 +116,7 @@ mod tests {
 
     fn source(last_received_us: [Micros; 2]) -> Source {
         let encodings = vec![EncodingConfig::default(); 2];
-        let config = SourceConfig {
-            mid: "0".into(),
-            is_audio: false,
-            encodings,
-        };
+        let config = SourceConfig { mid: "0".into(), is_audio: false, encodings };
         let mut source = Source::new(1, Some(0), config);
         for (encoding, at) in source.encodings.iter_mut().zip(last_received_us) {
             encoding.last_received_us = at;

@@ -117,9 +117,7 @@ impl Tap {
     /// Enters an encoding, or switches to a better one at its key frame.
     fn choose(&mut self, now: Micros, source: &mut Source, step: &mut TapStep) {
         let mask = Encoding::active_mask(&source.encodings, now);
-        let best = (0..source.encodings.len())
-            .rev()
-            .find(|&at| mask & 1 << at != 0);
+        let best = (0..source.encodings.len()).rev().find(|&at| mask & 1 << at != 0);
         let Some(best) = best else { return };
         let current = self
             .encoding
@@ -130,9 +128,9 @@ impl Tap {
         let encoding = &source.encodings[best];
         let start = match source.is_audio {
             true => oldest(encoding),
-            false => encoding
-                .key
-                .filter(|key| now.saturating_sub(key.arrived_us) <= MAX_START_AGE_US),
+            false => {
+                encoding.key.filter(|key| now.saturating_sub(key.arrived_us) <= MAX_START_AGE_US)
+            }
         };
         let Some(start) = start else {
             step.needs_key = Some(best as u8);
@@ -189,10 +187,7 @@ impl Tap {
             self.is_damaged = !view.is_frame_start && !view.codec.is_audio();
         }
         let encoding = &source.encodings[usize::from(at)];
-        let payload = encoding
-            .ring
-            .get(view.seq_ext)
-            .map_or(&[][..], |stored| stored.payload);
+        let payload = encoding.ring.get(view.seq_ext).map_or(&[][..], |stored| stored.payload);
         if !self.assembly.add(view.codec, view.descriptor_len, payload) {
             self.is_damaged = true;
         }
@@ -279,19 +274,9 @@ impl Tap {
         self.needs_key = false;
         let captured_us = captured_us(&encoding.clock, ntp, ts);
         let arrived_us = last.map_or(now, |view| view.arrived_us);
-        let key = KeyMark {
-            seq_ext: 0,
-            ts_rtp: ts,
-            arrived_us,
-            pid: 0,
-            tl0: 0,
-        };
+        let key = KeyMark { seq_ext: 0, ts_rtp: ts, arrived_us, pid: 0, tl0: 0 };
         let relation = relate(source, usize::from(at), &key);
-        let codec = if codec == Codec::Red {
-            Codec::Opus
-        } else {
-            codec
-        };
+        let codec = if codec == Codec::Red { Codec::Opus } else { codec };
         let ts_rtp_ext = self.unwrap_ts(ts.wrapping_add(relation));
         self.bytes += data.len();
         self.frames.push_back(TapFrame {
@@ -334,9 +319,7 @@ fn relate(source: &mut Source, at: usize, start: &KeyMark) -> u32 {
         *clock = &encoding.clock;
     }
     let clocks = &clocks[..source.encodings.len()];
-    source
-        .timeline
-        .relate(clocks, at, start.ts_rtp, start.arrived_us)
+    source.timeline.relate(clocks, at, start.ts_rtp, start.arrived_us)
 }
 
 fn captured_us(clock: &StreamClock, ntp: &NtpOffset, ts: u32) -> Option<Micros> {

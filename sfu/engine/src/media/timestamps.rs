@@ -13,10 +13,7 @@ pub struct Timestamps {
 impl Timestamps {
     /// `out = ts + offset` from the start.
     pub fn plain(offset: u32) -> Timestamps {
-        Timestamps {
-            offset,
-            ..Timestamps::default()
-        }
+        Timestamps { offset, ..Timestamps::default() }
     }
 
     /// A start at `ts_start` that must come out after `last_out`.

@@ -38,26 +38,18 @@ impl ArrivalLog {
         if self.arrivals.len() >= MAX_ARRIVALS {
             return;
         }
-        let arrival = Arrival {
-            seq_ext,
-            arrived_us: now,
-        };
+        let arrival = Arrival { seq_ext, arrived_us: now };
         match self.arrivals.last() {
             Some(last) if last.seq_ext >= seq_ext => {
-                if let Err(at) = self
-                    .arrivals
-                    .binary_search_by_key(&seq_ext, |known| known.seq_ext)
+                if let Err(at) = self.arrivals.binary_search_by_key(&seq_ext, |known| known.seq_ext)
                 {
                     self.arrivals.insert(at, arrival);
                 }
             }
             _ => self.arrivals.push(arrival),
         }
-        let due_us = if self.arrivals.len() >= FEEDBACK_PACKETS {
-            now
-        } else {
-            now + FEEDBACK_INTERVAL_US
-        };
+        let due_us =
+            if self.arrivals.len() >= FEEDBACK_PACKETS { now } else { now + FEEDBACK_INTERVAL_US };
         self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
     }
 
@@ -69,9 +61,7 @@ impl ArrivalLog {
     /// Unreported arrivals, sorted. Those that come late, after newer ones were reported, are for a
     /// feedback of their own: one that went on from them would call lost what was reported already.
     pub fn arrivals(&self) -> &[Arrival] {
-        let late = self
-            .arrivals
-            .partition_point(|arrival| arrival.seq_ext < self.base_seq_ext);
+        let late = self.arrivals.partition_point(|arrival| arrival.seq_ext < self.base_seq_ext);
         match late {
             0 => &self.arrivals,
             _ => &self.arrivals[..late],
@@ -175,12 +165,7 @@ impl SentHistory {
                 slot.round = 0;
             }
             let sent_us = now.saturating_sub(u64::from(age_us));
-            report(Reported {
-                seq,
-                size_bytes: slot.size,
-                sent_us,
-                received_us,
-            });
+            report(Reported { seq, size_bytes: slot.size, sent_us, received_us });
         }
     }
 
@@ -207,19 +192,10 @@ mod tests {
 
     fn feedback(base: u64, arrivals: &[(u64, u64)]) -> Vec<u8> {
         let mut buffer = [0; 1200];
-        let arrivals: Vec<Arrival> = arrivals
-            .iter()
-            .map(|&(seq_ext, arrived_us)| Arrival {
-                seq_ext,
-                arrived_us,
-            })
-            .collect();
-        let header = FeedbackHeader {
-            sender_ssrc: 1,
-            media_ssrc: 2,
-            feedback_count: 0,
-            base_seq_ext: base,
-        };
+        let arrivals: Vec<Arrival> =
+            arrivals.iter().map(|&(seq_ext, arrived_us)| Arrival { seq_ext, arrived_us }).collect();
+        let header =
+            FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 0, base_seq_ext: base };
         let mut writer = RtcpWriter::new(&mut buffer);
         writer.transport_cc(&header, &arrivals).unwrap();
         let len = writer.len();
@@ -229,9 +205,7 @@ mod tests {
     fn join(history: &mut SentHistory, now: Micros, raw: &[u8]) -> Vec<Reported> {
         let mut rows = Vec::new();
         for packet in packets(raw) {
-            let RtcpPacket::TransportCc(feedback) = packet else {
-                panic!("{packet:?}")
-            };
+            let RtcpPacket::TransportCc(feedback) = packet else { panic!("{packet:?}") };
             history.on_feedback(now, &feedback, |row| rows.push(row));
         }
         rows
@@ -243,13 +217,7 @@ mod tests {
         for seq in [5, 7, 6, 6] {
             log.on_packet(1000, seq);
         }
-        assert_eq!(
-            log.arrivals()
-                .iter()
-                .map(|a| a.seq_ext as u16)
-                .collect::<Vec<_>>(),
-            [5, 6, 7]
-        );
+        assert_eq!(log.arrivals().iter().map(|a| a.seq_ext as u16).collect::<Vec<_>>(), [5, 6, 7]);
         assert_eq!(log.next_due_us(), Some(51_000));
         for seq in 8..105 {
             log.on_packet(2000, seq);
@@ -262,17 +230,12 @@ mod tests {
     #[test]
     fn a_late_arrival_is_reported_alone_and_takes_nothing_back() {
         let mut log = ArrivalLog::default();
-        [1, 2, 4, 5]
-            .iter()
-            .for_each(|&seq| log.on_packet(1000, seq));
+        [1, 2, 4, 5].iter().for_each(|&seq| log.on_packet(1000, seq));
         let base = log.arrivals()[0].seq_ext;
         log.on_reported(4, base + 5);
         [6, 3].iter().for_each(|&seq| log.on_packet(2000, seq));
         let seqs = |log: &ArrivalLog| -> Vec<u64> {
-            log.arrivals()
-                .iter()
-                .map(|one| one.seq_ext - base)
-                .collect()
+            log.arrivals().iter().map(|one| one.seq_ext - base).collect()
         };
         assert_eq!(seqs(&log), [2]);
         log.on_reported(1, base + 3);
@@ -289,10 +252,7 @@ mod tests {
         let raw = feedback(65_536, &[(65_536, 64_000), (65_538, 64_500)]);
         let rows = join(&mut history, 1_100_000, &raw);
         assert_eq!(rows.len(), 3);
-        assert_eq!(
-            (rows[0].seq, rows[0].size_bytes, rows[0].sent_us),
-            (0, 100, 1_000_000)
-        );
+        assert_eq!((rows[0].seq, rows[0].size_bytes, rows[0].sent_us), (0, 100, 1_000_000));
         assert_eq!((rows[1].seq, rows[1].received_us), (1, 0));
         assert_eq!(rows[2].received_us - rows[0].received_us, 500);
         let again = join(&mut history, 1_100_000, &raw);
@@ -308,18 +268,10 @@ mod tests {
         // 65534, 65535, 0, 1
         let raw = feedback(
             131_070,
-            &[
-                (131_070, 64_000),
-                (131_071, 64_250),
-                (131_072, 65_000),
-                (131_073, 65_000),
-            ],
+            &[(131_070, 64_000), (131_071, 64_250), (131_072, 65_000), (131_073, 65_000)],
         );
         let rows = join(&mut history, 65_540_000, &raw);
-        assert_eq!(
-            rows.iter().map(|row| row.seq).collect::<Vec<_>>(),
-            [65_534, 65_535, 0, 1]
-        );
+        assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [65_534, 65_535, 0, 1]);
         assert_eq!(rows[3].sent_us, 65_537_000);
     }
 
@@ -330,16 +282,8 @@ mod tests {
             history.on_sent(0, 1);
         }
         let wrap_us = (1u64 << 24) * 64_000;
-        let first = join(
-            &mut history,
-            0,
-            &feedback(65_536, &[(65_536, wrap_us - 64_000)]),
-        );
-        let second = join(
-            &mut history,
-            0,
-            &feedback(65_537, &[(65_537, wrap_us + 64_000)]),
-        );
+        let first = join(&mut history, 0, &feedback(65_536, &[(65_536, wrap_us - 64_000)]));
+        let second = join(&mut history, 0, &feedback(65_537, &[(65_537, wrap_us + 64_000)]));
         assert_eq!(second[0].received_us - first[0].received_us, 128_000);
     }
 }

@@ -76,13 +76,8 @@ pub enum Kind {
     Twcc = 4,
 }
 
-const KINDS: [Kind; 5] = [
-    Kind::Transports,
-    Kind::Encodings,
-    Kind::Sinks,
-    Kind::Counters,
-    Kind::Twcc,
-];
+const KINDS: [Kind; 5] =
+    [Kind::Transports, Kind::Encodings, Kind::Sinks, Kind::Counters, Kind::Twcc];
 
 /// Bits of all kinds but TWCC.
 const ALL_ROWS: u8 = 0b1111;
@@ -209,11 +204,7 @@ impl Exchange {
     /// Rows of a snapshot at most 50 ms old; of TWCC, everything since the last call.
     pub fn snapshot(&self, kind: Kind) -> Vec<u8> {
         let rows = &mut self.refresh(kind).by_kind[kind as usize].rows;
-        if kind == Kind::Twcc {
-            mem::take(rows)
-        } else {
-            rows.clone()
-        }
+        if kind == Kind::Twcc { mem::take(rows) } else { rows.clone() }
     }
 
     /// Counters by name, at most 50 ms old.
@@ -235,18 +226,12 @@ impl Exchange {
         }
         let seen = answer.generation;
         // Who asks for one kind of rows asks for the others next: one wait serves them all.
-        let wanted = if kind == Kind::Twcc {
-            1 << index
-        } else {
-            ALL_ROWS
-        };
+        let wanted = if kind == Kind::Twcc { 1 << index } else { ALL_ROWS };
         self.wanted.fetch_or(wanted, Ordering::AcqRel);
         self.wake();
         let is_waiting =
             |answers: &mut Answers| answers.by_kind[index].generation == seen && !self.is_dead();
-        let waited = self
-            .answered
-            .wait_timeout_while(answers, SNAPSHOT_WAIT, is_waiting);
+        let waited = self.answered.wait_timeout_while(answers, SNAPSHOT_WAIT, is_waiting);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -327,10 +312,7 @@ impl Exchange {
             return false;
         };
         let wanted = self.wanted.swap(0, Ordering::AcqRel);
-        for kind in KINDS
-            .into_iter()
-            .filter(|kind| wanted & (1 << *kind as u8) != 0)
-        {
+        for kind in KINDS.into_iter().filter(|kind| wanted & (1 << *kind as u8) != 0) {
             let answers = &mut *answers;
             let answer = &mut answers.by_kind[kind as usize];
             let rows = &mut answer.rows;
@@ -347,9 +329,7 @@ impl Exchange {
                 }
                 Kind::Counters => {
                     answers.counters.clear();
-                    answers
-                        .counters
-                        .extend(core.counters().named().chain(counters.named()));
+                    answers.counters.extend(core.counters().named().chain(counters.named()));
                 }
             }
             answer.taken_us = now;
@@ -368,79 +348,4 @@ fn drop_oldest_rows(rows: &mut Vec<u8>) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::{SinkId, SourceId};
-
-    fn exchange() -> (mio::Poll, Exchange) {
-        let poll = mio::Poll::new().unwrap();
-        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        (poll, Exchange::new(waker).unwrap())
-    }
-
-    fn frame_of(size: usize) -> Command {
-        Command::PushFrame {
-            source: SourceId(1),
-            encoding: 0,
-            codec: crate::api::Codec::Vp8,
-            ts_rtp: 0,
-            data: vec![0; size],
-        }
-    }
-
-    #[test]
-    fn a_flood_of_frames_is_refused_but_orders_still_pass() {
-        let (_poll, exchange) = exchange();
-        let size = MAX_COMMAND_BYTES / 4;
-        for _ in 0..4 {
-            exchange.push_command(frame_of(size)).unwrap();
-        }
-        assert_eq!(exchange.push_command(frame_of(1)), Err(Refused::Full));
-        let order = Command::RemoveSink { sink: SinkId(1) };
-        exchange.push_command(order.clone()).unwrap();
-        let mut taken = Vec::new();
-        assert!(exchange.take_commands(&mut taken));
-        assert_eq!((taken.len(), &taken[4]), (5, &order));
-        exchange.push_command(frame_of(1)).unwrap();
-    }
-
-    #[test]
-    fn events_are_bounded_and_dropped_ones_counted() {
-        let (_poll, exchange) = exchange();
-        let mut dropped = 0;
-        let mut pending =
-            vec![Notice::Core(Event::SinkStarted { sink: SinkId(1) }); MAX_EVENTS + 9];
-        assert!(exchange.publish_events(&mut pending, &mut dropped));
-        assert_eq!((dropped, pending.len()), (9, 0));
-        assert_eq!(exchange.drain_events().len(), MAX_EVENTS);
-    }
-
-    #[test]
-    fn the_media_thread_never_waits_for_a_held_lock() {
-        let (_poll, exchange) = exchange();
-        let _commands = lock(&exchange.commands);
-        let _events = lock(&exchange.events);
-        let _answers = lock(&exchange.answers);
-        exchange.wanted.store(1, Ordering::Release);
-        let (mut core, mut counters) = (Core::new(1), NetCounters::default());
-        assert!(!exchange.take_commands(&mut Vec::new()));
-        assert!(!exchange.publish_events(&mut vec![Notice::Dead], &mut 0));
-        assert!(!exchange.answer(&mut core, 0, &mut counters));
-    }
-
-    #[test]
-    fn a_dead_engine_is_reported_and_refuses_orders() {
-        let (_poll, exchange) = exchange();
-        exchange.mark_dead(true);
-        assert_eq!(exchange.drain_events(), [Notice::Dead]);
-        assert_eq!(exchange.push_command(frame_of(1)), Err(Refused::Dead));
-        assert!(exchange.snapshot(Kind::Sinks).is_empty());
-    }
-
-    #[test]
-    fn the_oldest_rows_are_dropped_whole() {
-        let mut rows = vec![0; MAX_TWCC_BYTES - MAX_TWCC_BYTES % TWCC_ROW + 3 * TWCC_ROW];
-        assert!(drop_oldest_rows(&mut rows) >= 3);
-        assert!(rows.len() <= MAX_TWCC_BYTES && rows.len().is_multiple_of(TWCC_ROW));
-    }
-}
+mod tests;

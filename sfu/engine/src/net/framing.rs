@@ -50,11 +50,7 @@ impl SendQueue {
             self.filled_us = now_us;
         }
         let is_small = datagram.len() <= SMALL;
-        let limit = if is_small {
-            MAX_QUEUED
-        } else {
-            MAX_QUEUED - SMALL_RESERVE
-        };
+        let limit = if is_small { MAX_QUEUED } else { MAX_QUEUED - SMALL_RESERVE };
         let is_stalled = now_us.saturating_sub(self.filled_us) > STALLED_US;
         if self.bytes.len() + 2 + datagram.len() > limit || (is_stalled && !is_small) {
             return false;
@@ -164,11 +160,7 @@ mod tests {
         assert!(queue.push(0, &[0; 1200]));
         assert!(!queue.push(STALLED_US + 1, &[0; 1200]));
         assert!(queue.push(STALLED_US + 1, &[0; 120]));
-        let mut open = Slow {
-            taken: Vec::new(),
-            step: 4096,
-            budget: usize::MAX,
-        };
+        let mut open = Slow { taken: Vec::new(), step: 4096, budget: usize::MAX };
         queue.write_to(&mut open).unwrap();
         assert!(queue.push(STALLED_US + 2, &[0; 1200]));
     }

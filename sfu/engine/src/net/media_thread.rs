@@ -147,8 +147,7 @@ impl MediaThread {
                 self.tcp.on_acceptable(index - self.udp.len());
             } else {
                 let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                self.tcp
-                    .on_ready(event.token(), is_readable, event.is_writable());
+                self.tcp.on_ready(event.token(), is_readable, event.is_writable());
             }
         }
         Ok(())
@@ -160,19 +159,10 @@ impl MediaThread {
         }
         let due = self.core.next_timeout().min(self.tcp.next_sweep());
         // A timer that is still due after `handle_timeout` must not become a busy loop.
-        let wait = due.saturating_sub(now).clamp(
-            if due <= self.state.intake.core_now {
-                RETRY_US
-            } else {
-                0
-            },
-            MAX_WAIT_US,
-        );
-        if self.state.needs_retry {
-            wait.min(RETRY_US)
-        } else {
-            wait
-        }
+        let wait = due
+            .saturating_sub(now)
+            .clamp(if due <= self.state.intake.core_now { RETRY_US } else { 0 }, MAX_WAIT_US);
+        if self.state.needs_retry { wait.min(RETRY_US) } else { wait }
     }
 
     fn turn(&mut self, buffers: &mut ReceiveBuffers) {
@@ -181,9 +171,7 @@ impl MediaThread {
         self.state.intake.is_busy = false;
         self.receive(buffers);
         let now = self.exchange.now_us();
-        self.state
-            .intake
-            .apply_commands(&mut self.core, &self.exchange, now);
+        self.state.intake.apply_commands(&mut self.core, &self.exchange, now);
         let now = self.state.intake.advance(now);
         if self.core.next_timeout() <= now {
             self.core.handle_timeout(now);
@@ -220,12 +208,7 @@ impl MediaThread {
 
     fn flush(&mut self, now: Micros) {
         let counters = &mut self.state.counters;
-        let mut wire = Wire {
-            udp: &self.udp,
-            tcp: &mut self.tcp,
-            counters,
-            now,
-        };
+        let mut wire = Wire { udp: &self.udp, tcp: &mut self.tcp, counters, now };
         self.core.flush(now, &mut wire);
         self.tcp.write_dirty();
         while let Some(id) = self.tcp.poll_closed() {
@@ -243,11 +226,8 @@ impl MediaThread {
             }
         }
         let (core, exchange) = (&mut self.core, &self.exchange);
-        let (batch, notices, needs_retry) = (
-            &mut state.tap_batch,
-            &mut state.notices,
-            &mut state.needs_retry,
-        );
+        let (batch, notices, needs_retry) =
+            (&mut state.tap_batch, &mut state.notices, &mut state.needs_retry);
         state.ready_taps.retain(|&tap| {
             let mut is_filled = false;
             let drain = |max, into: &mut Vec<TapFrame>| core.drain_tap(tap, max, into);

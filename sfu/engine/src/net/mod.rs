@@ -45,10 +45,7 @@ impl Engine {
     /// where it is free.
     pub fn start(udp: &[SocketAddr], tcp: &[SocketAddr]) -> io::Result<Engine> {
         if udp.len() > MAX_SOCKETS || tcp.len() > MAX_SOCKETS {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "too many sockets",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many sockets"));
         }
         let mut ports = bind_all(udp, UdpPort::bind, |port| Ok(port.local()))?;
         let listeners = bind_all(tcp, tcp::listen, mio::net::TcpListener::local_addr)?;
@@ -59,18 +56,15 @@ impl Engine {
         let exchange = Arc::new(Exchange::new(Waker::new(poll.registry(), WAKER_TOKEN)?)?);
         let udp = ports.iter().map(UdpPort::local).collect();
         let inodes = ports.iter().filter_map(UdpPort::inode).collect();
-        let tcp = listeners
-            .iter()
-            .map(mio::net::TcpListener::local_addr)
-            .collect::<Result<_, _>>()?;
+        let tcp =
+            listeners.iter().map(mio::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
         let registry = poll.registry().try_clone()?;
         let tcp_ports = TcpPorts::new(listeners, registry, FIRST_SOCKET_TOKEN + ports.len())?;
         // The standard library's hash keys are the system's randomness.
         let seed = RandomState::new().build_hasher().finish();
         let shared = Arc::clone(&exchange);
-        let thread = std::thread::Builder::new()
-            .name("aislecast-media".into())
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name("aislecast-media".into()).spawn(move || {
                 MediaThread {
                     poll,
                     udp: ports,
@@ -81,13 +75,7 @@ impl Engine {
                 }
                 .run();
             })?;
-        Ok(Engine {
-            exchange,
-            thread: Mutex::new(Some(thread)),
-            udp,
-            tcp,
-            inodes,
-        })
+        Ok(Engine { exchange, thread: Mutex::new(Some(thread)), udp, tcp, inodes })
     }
 
     /// What is shared with the media thread.
@@ -120,11 +108,7 @@ impl Engine {
     /// Ends the thread after one more turn and waits for it; the second call does nothing.
     pub fn close(&self) {
         self.exchange.stop();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic has been reported as `Notice::Dead`.
             let _ = thread.join();
@@ -146,10 +130,8 @@ fn bind_all<T>(
     let mut bound: Vec<T> = Vec::new();
     for &addr in wanted {
         let context = |error: io::Error| io::Error::new(error.kind(), format!("{addr}: {error}"));
-        let first_port = bound
-            .first()
-            .and_then(|first| local(first).ok())
-            .map(|first| first.port());
+        let first_port =
+            bound.first().and_then(|first| local(first).ok()).map(|first| first.port());
         let same = first_port
             .filter(|_| addr.port() == 0)
             .and_then(|port| bind(SocketAddr::new(addr.ip(), port)).ok());
@@ -189,12 +171,7 @@ mod tests {
     #[test]
     fn counters_answer_and_close_is_repeatable() {
         let engine = Engine::start(&addrs(&["127.0.0.1:0"]), &[]).unwrap();
-        assert!(
-            engine
-                .counters()
-                .iter()
-                .any(|(name, _)| *name == "net_loops")
-        );
+        assert!(engine.counters().iter().any(|(name, _)| *name == "net_loops"));
         engine.close();
         engine.close();
         assert!(engine.exchange().is_dead());

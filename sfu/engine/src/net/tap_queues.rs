@@ -33,11 +33,7 @@ pub struct TapQueues(Mutex<HashMap<TapId, TapQueue>>);
 impl TapQueues {
     /// Makes room for a tap's frames, before its command is queued.
     pub fn add(&self, tap: TapId, max_bytes: usize) {
-        let queue = TapQueue {
-            frames: VecDeque::new(),
-            bytes: 0,
-            max_bytes,
-        };
+        let queue = TapQueue { frames: VecDeque::new(), bytes: 0, max_bytes };
         lock(&self.0).insert(tap, queue);
     }
 

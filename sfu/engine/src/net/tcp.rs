@@ -82,10 +82,7 @@ impl TcpPorts {
             registry.register(listener, Token(first_token + index), Interest::READABLE)?;
         }
         Ok(TcpPorts {
-            listeners: listeners
-                .into_iter()
-                .map(|listener| (listener, true))
-                .collect(),
+            listeners: listeners.into_iter().map(|listener| (listener, true)).collect(),
             connections: HashMap::new(),
             unproven: 0,
             next_id: 1,
@@ -123,19 +120,12 @@ impl TcpPorts {
     pub fn has_work(&self) -> bool {
         !self.readable.is_empty()
             || !self.closed.is_empty()
-            || self
-                .listeners
-                .iter()
-                .any(|(_, is_acceptable)| *is_acceptable)
+            || self.listeners.iter().any(|(_, is_acceptable)| *is_acceptable)
     }
 
     /// When `sweep` is due; `Micros::MAX` without connections.
     pub fn next_sweep(&self) -> Micros {
-        if self.connections.is_empty() {
-            Micros::MAX
-        } else {
-            self.sweep_us
-        }
+        if self.connections.is_empty() { Micros::MAX } else { self.sweep_us }
     }
 
     /// Accepts what waits, within the bounds.
@@ -222,9 +212,7 @@ impl TcpPorts {
                 continue;
             };
             connection.received_us = now;
-            match connection.read(&mut self.scratch, |remote, data| {
-                on_datagram(id, remote, data)
-            }) {
+            match connection.read(&mut self.scratch, |remote, data| on_datagram(id, remote, data)) {
                 ReadOutcome::Drained => connection.is_readable = false,
                 ReadOutcome::More => self.readable.push(id),
                 ReadOutcome::Garbage => {
@@ -245,10 +233,7 @@ impl TcpPorts {
         data: &[u8],
         segment: Option<usize>,
     ) {
-        let size = segment
-            .filter(|size| *size > 0)
-            .unwrap_or(data.len())
-            .max(1);
+        let size = segment.filter(|size| *size > 0).unwrap_or(data.len()).max(1);
         let Some(connection) = self.connections.get_mut(&id) else {
             counters.net_tcp_dropped_closed += data.len().div_ceil(size) as u64;
             return;
@@ -288,18 +273,12 @@ impl TcpPorts {
         }
         self.sweep_us = now + SWEEP_US;
         // Accepting may have stopped for want of file descriptors.
-        self.listeners
-            .iter_mut()
-            .for_each(|(_, is_acceptable)| *is_acceptable = true);
+        self.listeners.iter_mut().for_each(|(_, is_acceptable)| *is_acceptable = true);
         let is_over = |c: &Connection| {
             now > c.received_us + IDLE_US || (!c.is_proven && now > c.accepted_us + PROOF_US)
         };
-        let over: Vec<u32> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| is_over(c))
-            .map(|(id, _)| *id)
-            .collect();
+        let over: Vec<u32> =
+            self.connections.iter().filter(|(_, c)| is_over(c)).map(|(id, _)| *id).collect();
         counters.net_tcp_idle += over.len() as u64;
         for id in over {
             self.close(id);

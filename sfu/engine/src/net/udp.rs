@@ -65,13 +65,7 @@ impl UdpPort {
         let socket = mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr()?;
         let replies = local.ip().is_unspecified().then(ReplySource::default);
-        Ok(UdpPort {
-            socket,
-            state,
-            local,
-            replies,
-            is_readable: true,
-        })
+        Ok(UdpPort { socket, state, local, replies, is_readable: true })
     }
 
     /// Where it is bound.
@@ -104,11 +98,8 @@ impl UdpPort {
         let mut slices: [IoSliceMut; BATCH_SIZE] = std::array::from_fn(|_| {
             IoSliceMut::new(chunks.next().expect("one slot for each of the batch"))
         });
-        let received = self.state.recv(
-            UdpSockRef::from(&self.socket),
-            &mut slices,
-            &mut buffers.meta,
-        );
+        let received =
+            self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffers.meta);
         let count = match received {
             Ok(count) => count,
             Err(error) => {
@@ -119,9 +110,7 @@ impl UdpPort {
             }
         };
         counters.net_udp_receives += 1;
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for (slice, meta) in slices.iter_mut().zip(&buffers.meta).take(count) {
             if meta.addr.port() == 0 {
                 // Cannot be answered; sending there fails like missing GSO support.
@@ -131,15 +120,8 @@ impl UdpPort {
             if let (Some(replies), Some(local)) = (&mut self.replies, meta.dst_ip) {
                 replies.handle_arrival(meta.addr, local);
             }
-            let age = meta
-                .timestamp
-                .and_then(|at| wall.checked_sub(at))
-                .unwrap_or_default();
-            let age = if age > MAX_KERNEL_AGE {
-                Duration::ZERO
-            } else {
-                age
-            };
+            let age = meta.timestamp.and_then(|at| wall.checked_sub(at)).unwrap_or_default();
+            let age = if age > MAX_KERNEL_AGE { Duration::ZERO } else { age };
             for datagram in slice[..meta.len].chunks_mut(meta.stride.max(1)) {
                 on_datagram(age, meta.addr, datagram);
             }
@@ -184,8 +166,7 @@ impl UdpPort {
             segment_size: segment,
             src_ip: self.replies.as_ref().and_then(|r| r.for_remote(remote)),
         };
-        self.state
-            .try_send(UdpSockRef::from(&self.socket), &transmit)
+        self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
     }
 }
 
@@ -219,24 +200,14 @@ fn enlarge_buffers(socket: &Socket) {
 /// Datagrams that the kernel dropped because the sockets with these inodes were full.
 pub fn kernel_drops(inodes: &[u64]) -> u64 {
     let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
-    let text = tables
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok());
-    text.map(|table| {
-        table
-            .lines()
-            .filter_map(|line| drops_of(line, inodes))
-            .sum::<u64>()
-    })
-    .sum()
+    let text = tables.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    text.map(|table| table.lines().filter_map(|line| drops_of(line, inodes)).sum::<u64>()).sum()
 }
 
 /// Columns by proc(5): … 9 inode … last drops.
 fn drops_of(line: &str, inodes: &[u64]) -> Option<u64> {
     let inode = line.split_whitespace().nth(9)?.parse().ok()?;
-    inodes
-        .contains(&inode)
-        .then(|| line.split_whitespace().last()?.parse().ok())?
+    inodes.contains(&inode).then(|| line.split_whitespace().last()?.parse().ok())?
 }
 
 #[cfg(test)]
@@ -252,9 +223,7 @@ mod tests {
         let (mut buffers, mut counters) = (ReceiveBuffers::new(), NetCounters::default());
         let mut got = Vec::new();
         for _ in 0..1000 {
-            port.receive(&mut buffers, &mut counters, |_, _, data| {
-                got.push(data.to_vec())
-            });
+            port.receive(&mut buffers, &mut counters, |_, _, data| got.push(data.to_vec()));
             if got.len() >= wanted {
                 break;
             }
@@ -295,12 +264,7 @@ mod tests {
         let (from, mut to) = pair("127.0.0.1:0");
         let mut counters = NetCounters::default();
         // Port 0 makes the kernel answer EINVAL, as a driver without offload does.
-        from.send(
-            &mut counters,
-            "127.0.0.1:0".parse().unwrap(),
-            &[1; 2000],
-            Some(1000),
-        );
+        from.send(&mut counters, "127.0.0.1:0".parse().unwrap(), &[1; 2000], Some(1000));
         assert_eq!(from.state.max_gso_segments(), 1);
         from.send(&mut counters, to.local(), &[1; 2000], Some(1000));
         assert_eq!(received(&mut to, 2).len(), 2);
@@ -313,9 +277,7 @@ mod tests {
         let port = server.local().port();
         for host in ["127.0.0.1", "127.0.0.2", "127.0.0.3"] {
             let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-            client
-                .set_read_timeout(Some(Duration::from_secs(2)))
-                .unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
             client.send_to(b"hello", (host, port)).unwrap();
             assert_eq!(received(&mut server, 1), [b"hello"]);
             let remote = client.local_addr().unwrap();

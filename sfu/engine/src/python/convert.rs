@@ -36,15 +36,9 @@ pub fn codec(number: u8) -> PyResult<Codec> {
 pub fn payloads(tuples: Vec<PayloadTuple>) -> PyResult<Vec<Payload>> {
     let convert = |(pt, number, rtx_pt): PayloadTuple| {
         if pt > 127 || rtx_pt > 127 {
-            return Err(invalid(format!(
-                "payload type out of range: {pt}, {rtx_pt}"
-            )));
+            return Err(invalid(format!("payload type out of range: {pt}, {rtx_pt}")));
         }
-        Ok(Payload {
-            pt,
-            codec: codec(number)?,
-            rtx_pt,
-        })
+        Ok(Payload { pt, codec: codec(number)?, rtx_pt })
     };
     tuples.into_iter().map(convert).collect()
 }
@@ -95,24 +89,14 @@ pub fn source_config(
     }
     let encodings = encodings
         .into_iter()
-        .map(|(rid, ssrc, rtx_ssrc)| EncodingConfig {
-            rid,
-            ssrc,
-            rtx_ssrc,
-        })
+        .map(|(rid, ssrc, rtx_ssrc)| EncodingConfig { rid, ssrc, rtx_ssrc })
         .collect();
-    Ok(SourceConfig {
-        mid,
-        is_audio,
-        encodings,
-    })
+    Ok(SourceConfig { mid, is_audio, encodings })
 }
 
 /// (ip, port)
 pub fn socket_addr((ip, port): (String, u16)) -> PyResult<SocketAddr> {
-    let ip: IpAddr = ip
-        .parse()
-        .map_err(|_| invalid(format!("not an IP address: {ip}")))?;
+    let ip: IpAddr = ip.parse().map_err(|_| invalid(format!("not an IP address: {ip}")))?;
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -123,30 +107,19 @@ pub fn notice(py: Python<'_>, notice: Notice) -> PyResult<Py<PyAny>> {
         Notice::Core(Event::Dtls { transport, data }) => {
             ("dtls", transport.0, PyBytes::new(py, &data)).into_py_any(py)
         }
-        Notice::Core(Event::Transport {
-            transport,
-            state,
-            path,
-        }) => {
+        Notice::Core(Event::Transport { transport, state, path }) => {
             let (proto, ip, port) = match path {
                 Some(Path { local, remote }) => {
-                    let proto = if matches!(local, Local::Tcp(_)) {
-                        "tcp"
-                    } else {
-                        "udp"
-                    };
+                    let proto = if matches!(local, Local::Tcp(_)) { "tcp" } else { "udp" };
                     (proto, remote.ip().to_string(), remote.port())
                 }
                 None => ("", String::new(), 0),
             };
             ("transport", transport.0, state as u8, proto, ip, port).into_py_any(py)
         }
-        Notice::Core(Event::EncodingStarted {
-            source,
-            encoding,
-            ssrc,
-            codec,
-        }) => ("encoding", source.0, encoding, ssrc, codec as u8).into_py_any(py),
+        Notice::Core(Event::EncodingStarted { source, encoding, ssrc, codec }) => {
+            ("encoding", source.0, encoding, ssrc, codec as u8).into_py_any(py)
+        }
         Notice::Core(Event::SinkStarted { sink }) => ("sink", sink.0).into_py_any(py),
         Notice::Core(Event::TapReady { tap }) => ("tap", tap.0).into_py_any(py),
     }

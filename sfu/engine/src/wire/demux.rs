@@ -51,11 +51,7 @@ mod tests {
                 128..=191 => PacketKind::Rtp,
                 _ => PacketKind::Unknown,
             };
-            assert_eq!(
-                classify(&datagram(first, 96, 40)),
-                expected,
-                "first byte {first}"
-            );
+            assert_eq!(classify(&datagram(first, 96, 40)), expected, "first byte {first}");
         }
     }
 

@@ -40,9 +40,7 @@ fn parse_everything(data: &[u8]) {
         let mut sender = srtp::SrtpSender::new(profile, &key_salt).expect("key of the right size");
         let mut buffer = [data, &[0; srtp::RTCP_OVERHEAD_MAX]].concat();
         if let Ok(len) = sender.protect_rtp(&mut buffer, data.len()) {
-            let unprotected = receiver
-                .unprotect_rtp(&mut buffer[..len])
-                .expect("own packet");
+            let unprotected = receiver.unprotect_rtp(&mut buffer[..len]).expect("own packet");
             assert_eq!(&buffer[..unprotected.len], data);
         }
         let _ = sender.protect_rtcp(&mut data.to_vec(), data.len() / 2);
@@ -53,13 +51,9 @@ fn parse_rtp(data: &[u8]) {
     if let Some(view) = rtp::RtpView::parse(data, &MAP) {
         assert!(view.payload_range().end + usize::from(view.padding_len) == data.len());
         let found = view.extensions;
-        for span in [
-            found.mid,
-            found.rid,
-            found.repaired_rid,
-            found.abs_capture_time,
-            found.dependency,
-        ] {
+        for span in
+            [found.mid, found.rid, found.repaired_rid, found.abs_capture_time, found.dependency]
+        {
             assert!(span.is_none_or(|span| span.range().end <= usize::from(view.payload_off)));
         }
         if let Some(original) = view.to_rtx_original(data, 1, 2) {
@@ -91,9 +85,7 @@ fn parse_payload(data: &[u8]) {
         assert!(usize::from(descriptor.header_len) < data.len());
         let mut out = [0; vp8::DESCRIPTOR_SIZE_MAX];
         assert!(
-            descriptor
-                .write(&mut out, descriptor.picture_id, descriptor.tl0_pic_idx)
-                .is_some()
+            descriptor.write(&mut out, descriptor.picture_id, descriptor.tl0_pic_idx).is_some()
         );
     }
     h264::parse_info(data);
@@ -135,39 +127,21 @@ fn samples() -> Vec<Vec<u8>> {
         audio_level: Some((true, 20)),
         ..rtp::OutExtensions::default()
     };
-    let header = rtp::RtpHeader {
-        is_marker: true,
-        pt: 96,
-        seq: 5,
-        ts_rtp: 9,
-        ssrc: 1,
-    };
-    let len = rtp::RtpWriter::new(MAP)
-        .write_header(&mut out, &header, &values)
-        .expect("room");
+    let header = rtp::RtpHeader { is_marker: true, pt: 96, seq: 5, ts_rtp: 9, ssrc: 1 };
+    let len = rtp::RtpWriter::new(MAP).write_header(&mut out, &header, &values).expect("room");
     let len = rtp::append_padding(&mut out, len + 30, 20).expect("room");
     samples.push(out[..len].to_vec());
     let mut writer = RtcpWriter::new(&mut out);
-    writer.sender_report(
-        &rtcp::SenderInfo::default(),
-        &[rtcp::ReportBlock::default(); 2],
-    );
+    writer.sender_report(&rtcp::SenderInfo::default(), &[rtcp::ReportBlock::default(); 2]);
     writer.sdes_cname(1, "cname");
     writer.nack(1, 2, &[1, 2, 3, 40, 80]);
     writer.remb(1, 1_000_000, &[1, 2]);
     writer.fir(1, 2, 3);
     let arrivals: Vec<Arrival> = (0..60)
-        .map(|n| Arrival {
-            seq_ext: n * (1 + n % 3),
-            arrived_us: 1_000_000 + n * n * 2_000,
-        })
+        .map(|n| Arrival { seq_ext: n * (1 + n % 3), arrived_us: 1_000_000 + n * n * 2_000 })
         .collect();
-    let header = FeedbackHeader {
-        sender_ssrc: 1,
-        media_ssrc: 2,
-        feedback_count: 3,
-        base_seq_ext: 0,
-    };
+    let header =
+        FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 3, base_seq_ext: 0 };
     writer.transport_cc(&header, &arrivals);
     let len = writer.len();
     samples.push(out[..len].to_vec());
@@ -178,9 +152,7 @@ fn samples() -> Vec<Vec<u8>> {
     samples.push(vec![
         0x78, 0, 4, 0x67, 0x64, 0, 0x1f, 0, 4, 0x68, 0xce, 0x3c, 0x80, 0, 3, 0x65, 0x88, 0x84,
     ]);
-    samples.push(vec![
-        0xef, 0x1e, 0, 2, 0xef, 0x0f, 0, 1, 111, 9, 9, 8, 7, 7, 7,
-    ]);
+    samples.push(vec![0xef, 0x1e, 0, 2, 0xef, 0x0f, 0, 1, 111, 9, 9, 8, 7, 7, 7]);
     samples
 }
 

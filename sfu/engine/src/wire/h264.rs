@@ -74,18 +74,9 @@ pub struct NalPieces<'a> {
 /// FU-B, STAP-B: interleaved mode, which nobody negotiates) yield nothing.
 pub fn nal_pieces(payload: &[u8]) -> NalPieces<'_> {
     match payload.first().map(|header| header & 0x1f) {
-        Some(STAP_A) => NalPieces {
-            rest: &payload[1..],
-            is_aggregate: true,
-        },
-        Some(1..=23 | FU_A) => NalPieces {
-            rest: payload,
-            is_aggregate: false,
-        },
-        _ => NalPieces {
-            rest: &[],
-            is_aggregate: false,
-        },
+        Some(STAP_A) => NalPieces { rest: &payload[1..], is_aggregate: true },
+        Some(1..=23 | FU_A) => NalPieces { rest: payload, is_aggregate: false },
+        _ => NalPieces { rest: &[], is_aggregate: false },
     }
 }
 
@@ -96,15 +87,9 @@ impl<'a> Iterator for NalPieces<'a> {
         if self.is_aggregate {
             let len = usize::from(read_u16(self.rest, 0)?);
             let nal = self.rest.get(2..2 + len).filter(|nal| !nal.is_empty());
-            self.rest = if nal.is_some() {
-                &self.rest[2 + len..]
-            } else {
-                &[]
-            };
+            self.rest = if nal.is_some() { &self.rest[2 + len..] } else { &[] };
             // An aggregate inside an aggregate is as wrong as an empty unit.
-            return nal
-                .filter(|nal| (1..=23).contains(&(nal[0] & 0x1f)))
-                .map(NalPiece::Whole);
+            return nal.filter(|nal| (1..=23).contains(&(nal[0] & 0x1f))).map(NalPiece::Whole);
         }
         let payload = std::mem::take(&mut self.rest);
         let first = *payload.first()?;
@@ -114,11 +99,7 @@ impl<'a> Iterator for NalPieces<'a> {
         let fu_header = *payload.get(1)?;
         let (kind, data, is_end) = (fu_header & 0x1f, &payload[2..], fu_header & 0x40 != 0);
         if fu_header & 0x80 != 0 {
-            return Some(NalPiece::Start {
-                header: first & 0xe0 | kind,
-                data,
-                is_end,
-            });
+            return Some(NalPiece::Start { header: first & 0xe0 | kind, data, is_end });
         }
         Some(NalPiece::Continuation { kind, data, is_end })
     }
@@ -157,18 +138,15 @@ pub fn parse_info(payload: &[u8]) -> Option<H264Info> {
     let mut is_first = true;
     for piece in nal_pieces(payload) {
         // first_mb_in_slice is ue(v): a leading 1 bit says zero.
-        let is_first_slice = piece
-            .body()
-            .and_then(|body| body.first())
-            .is_some_and(|byte| byte & 0x80 != 0);
+        let is_first_slice =
+            piece.body().and_then(|body| body.first()).is_some_and(|byte| byte & 0x80 != 0);
         let starts = piece.body().is_some();
         match piece.kind() {
             NAL_SPS => {
                 info.has_sps |= starts;
                 if let NalPiece::Whole(nal) = piece {
-                    info.resolution = parse_sps(nal)
-                        .map(|sps| (sps.width, sps.height))
-                        .or(info.resolution);
+                    info.resolution =
+                        parse_sps(nal).map(|sps| (sps.width, sps.height)).or(info.resolution);
                 }
             }
             NAL_PPS => info.has_pps |= starts,
@@ -215,10 +193,7 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
     let mut bits = Bits::new(&nal[4..]);
     bits.ue()?; // seq_parameter_set_id
     let (mut chroma_format, mut has_separate_planes) = (1, false);
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
+    if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
         chroma_format = bits.ue()?;
         if chroma_format == 3 {
             has_separate_planes = bits.bit()?;
@@ -254,21 +229,11 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
         2 => (2, 1),
         _ => (1, 1),
     };
-    let (unit_x, unit_y) = if has_separate_planes {
-        (1, 1)
-    } else {
-        (unit_x, unit_y)
-    };
+    let (unit_x, unit_y) = if has_separate_planes { (1, 1) } else { (unit_x, unit_y) };
     let width = width.checked_sub(unit_x * (crop[0] + crop[1]))?;
     let height = height.checked_sub(unit_y * fields * (crop[2] + crop[3]))?;
     let (width, height) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
-    (width > 0 && height > 0).then_some(Sps {
-        profile,
-        constraints,
-        level,
-        width,
-        height,
-    })
+    (width > 0 && height > 0).then_some(Sps { profile, constraints, level, width, height })
 }
 
 fn skip_scaling_matrix(bits: &mut Bits<'_>, num_lists: usize) -> Option<()> {
@@ -322,13 +287,7 @@ struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     fn new(data: &'a [u8]) -> Self {
-        Bits {
-            data,
-            at: 0,
-            num_zeros: 0,
-            current: 0,
-            num_left: 0,
-        }
+        Bits { data, at: 0, num_zeros: 0, current: 0, num_left: 0 }
     }
 
     fn next_byte(&mut self) -> Option<u8> {
@@ -339,11 +298,7 @@ impl<'a> Bits<'a> {
             byte = *self.data.get(self.at)?;
             self.at += 1;
         }
-        self.num_zeros = if byte == 0 {
-            self.num_zeros.saturating_add(1)
-        } else {
-            0
-        };
+        self.num_zeros = if byte == 0 { self.num_zeros.saturating_add(1) } else { 0 };
         Some(byte)
     }
 
@@ -374,11 +329,7 @@ impl<'a> Bits<'a> {
 
     fn se(&mut self) -> Option<i64> {
         let code = i64::from(self.ue()?);
-        Some(if code % 2 == 0 {
-            -(code / 2)
-        } else {
-            code / 2 + 1
-        })
+        Some(if code % 2 == 0 { -(code / 2) } else { code / 2 + 1 })
     }
 }
 

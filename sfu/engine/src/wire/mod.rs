@@ -58,11 +58,7 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(out: &'a mut [u8]) -> Self {
-        Cursor {
-            out,
-            len: 0,
-            is_full: false,
-        }
+        Cursor { out, len: 0, is_full: false }
     }
 
     #[inline]

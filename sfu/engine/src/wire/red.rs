@@ -46,21 +46,12 @@ impl<'a> Red<'a> {
         if redundant_len > data.len() {
             return None;
         }
-        Some(Red {
-            headers: &payload[..at],
-            data,
-            primary_off: redundant_len,
-            primary_pt,
-        })
+        Some(Red { headers: &payload[..at], data, primary_off: redundant_len, primary_pt })
     }
 
     /// The newest block: what a receiver without RED wants.
     pub fn primary(&self) -> RedBlock<'a> {
-        RedBlock {
-            pt: self.primary_pt,
-            ts_offset: 0,
-            data: &self.data[self.primary_off..],
-        }
+        RedBlock { pt: self.primary_pt, ts_offset: 0, data: &self.data[self.primary_off..] }
     }
 
     /// Bytes of the payload before the primary block.
@@ -70,10 +61,7 @@ impl<'a> Red<'a> {
 
     /// Redundant blocks, oldest first as they come on the wire.
     pub fn redundant(&self) -> RedBlocks<'a> {
-        RedBlocks {
-            headers: self.headers,
-            data: self.data,
-        }
+        RedBlocks { headers: self.headers, data: self.data }
     }
 }
 
@@ -93,11 +81,7 @@ impl<'a> Iterator for RedBlocks<'a> {
         self.headers = headers;
         self.data = rest;
         let ts_offset = u16::from_be_bytes([header[1], header[2]]) >> 2;
-        Some(RedBlock {
-            pt: header[0] & 0x7f,
-            ts_offset,
-            data,
-        })
+        Some(RedBlock { pt: header[0] & 0x7f, ts_offset, data })
     }
 }
 

@@ -152,9 +152,7 @@ impl ReportBlock {
         if self.last_sr == 0 {
             return None;
         }
-        let rtt = now_ntp_mid
-            .wrapping_sub(self.last_sr)
-            .wrapping_sub(self.delay_since_last_sr);
+        let rtt = now_ntp_mid.wrapping_sub(self.last_sr).wrapping_sub(self.delay_since_last_sr);
         ((rtt as i32) >= 0).then_some((u64::from(rtt) * 1_000_000) >> 16)
     }
 }
@@ -271,10 +269,7 @@ fn parse_packet(packet_type: u8, format: u8, body: &[u8]) -> Option<RtcpPacket<'
                 num_packets: read_u32(body, 16)?,
                 num_bytes: read_u32(body, 20)?,
             };
-            RtcpPacket::SenderReport {
-                info,
-                reports: report_blocks(body, 24, count)?,
-            }
+            RtcpPacket::SenderReport { info, reports: report_blocks(body, 24, count)? }
         }
         (RECEIVER_REPORT, count) => RtcpPacket::ReceiverReport {
             ssrc: read_u32(body, 0)?,
@@ -285,49 +280,31 @@ fn parse_packet(packet_type: u8, format: u8, body: &[u8]) -> Option<RtcpPacket<'
         (TRANSPORT_FEEDBACK, 1) => RtcpPacket::Nack {
             sender_ssrc: read_u32(body, 0)?,
             media_ssrc: read_u32(body, 4)?,
-            seqs: NackSeqs {
-                entries: body.get(8..)?,
-                pid: 0,
-                pending: 0,
-            },
+            seqs: NackSeqs { entries: body.get(8..)?, pid: 0, pending: 0 },
         },
         (TRANSPORT_FEEDBACK, 15) => RtcpPacket::TransportCc(Feedback::parse(body)?),
-        (PAYLOAD_FEEDBACK, 1) => RtcpPacket::Pli {
-            sender_ssrc: read_u32(body, 0)?,
-            media_ssrc: read_u32(body, 4)?,
-        },
-        (PAYLOAD_FEEDBACK, 4) => RtcpPacket::Fir {
-            sender_ssrc: read_u32(body, 0)?,
-            entries: FirEntries(body.get(8..)?),
-        },
+        (PAYLOAD_FEEDBACK, 1) => {
+            RtcpPacket::Pli { sender_ssrc: read_u32(body, 0)?, media_ssrc: read_u32(body, 4)? }
+        }
+        (PAYLOAD_FEEDBACK, 4) => {
+            RtcpPacket::Fir { sender_ssrc: read_u32(body, 0)?, entries: FirEntries(body.get(8..)?) }
+        }
         (PAYLOAD_FEEDBACK, 15) if body.get(8..12) == Some(b"REMB") => parse_remb(body)?,
-        _ => RtcpPacket::Other {
-            packet_type,
-            format,
-        },
+        _ => RtcpPacket::Other { packet_type, format },
     })
 }
 
 fn report_blocks(body: &[u8], at: usize, count: u8) -> Option<ReportBlocks<'_>> {
     // What follows the blocks is a profile extension, and skipped.
-    Some(ReportBlocks(
-        body.get(at..at + REPORT_BLOCK_SIZE * usize::from(count))?,
-    ))
+    Some(ReportBlocks(body.get(at..at + REPORT_BLOCK_SIZE * usize::from(count))?))
 }
 
 fn parse_remb(body: &[u8]) -> Option<RtcpPacket<'_>> {
     let word = read_u32(body, 12)?;
     let (count, exponent, mantissa) = (word >> 24, word >> 18 & 0x3f, u64::from(word & 0x3_ffff));
     // The exponent goes up to 63: more than any rate is "no limit".
-    let rate_bps = if mantissa.leading_zeros() >= exponent {
-        mantissa << exponent
-    } else {
-        u64::MAX
-    };
+    let rate_bps =
+        if mantissa.leading_zeros() >= exponent { mantissa << exponent } else { u64::MAX };
     let ssrcs = Ssrcs(body.get(16..16 + 4 * count as usize)?);
-    Some(RtcpPacket::Remb {
-        sender_ssrc: read_u32(body, 0)?,
-        rate_bps,
-        ssrcs,
-    })
+    Some(RtcpPacket::Remb { sender_ssrc: read_u32(body, 0)?, rate_bps, ssrcs })
 }

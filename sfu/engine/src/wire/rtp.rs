@@ -24,10 +24,7 @@ pub struct Span {
 impl Span {
     fn new(off: usize, len: usize) -> Option<Span> {
         let off = NonZeroU16::new(u16::try_from(off).ok()?)?;
-        Some(Span {
-            off,
-            len: u8::try_from(len).ok()?,
-        })
+        Some(Span { off, len: u8::try_from(len).ok()? })
     }
 
     /// As byte range of the datagram.

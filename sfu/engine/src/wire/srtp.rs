@@ -83,12 +83,7 @@ impl SrtpReceiver {
     pub fn new(profile: SrtpProfile, key_salt: &[u8]) -> Option<Self> {
         let (rtp, rtcp) = derive_ciphers(profile, key_salt)?;
         let table = SsrcTable::new(RECEIVE_SSRCS_MAX);
-        Some(SrtpReceiver {
-            rtp,
-            rtcp,
-            rtp_states: table.clone(),
-            rtcp_states: table,
-        })
+        Some(SrtpReceiver { rtp, rtcp, rtp_states: table.clone(), rtcp_states: table })
     }
 
     /// Authenticates and decrypts one SRTP packet in place.
@@ -109,10 +104,7 @@ impl SrtpReceiver {
             None => (u64::from(seq), seq < 0x8000),
             Some(slot) => {
                 let state = &self.rtp_states.states[slot];
-                (
-                    state.estimate(seq),
-                    state.num_failed >= FAILURES_BEFORE_ROC_SEARCH,
-                )
+                (state.estimate(seq), state.num_failed >= FAILURES_BEFORE_ROC_SEARCH)
             }
         };
         // A stream whose wrap we missed, at its start or in a long outage, is one roll-over ahead of
@@ -125,17 +117,11 @@ impl SrtpReceiver {
                 refused?;
             }
         }
-        match self
-            .rtp
-            .open_rtp_any(packet, header_len, ssrc, index, alternative)
-        {
+        match self.rtp.open_rtp_any(packet, header_len, ssrc, index, alternative) {
             Some((len, index)) => {
                 let slot = match slot {
                     Some(slot) => slot,
-                    None => self
-                        .rtp_states
-                        .insert(ssrc)
-                        .ok_or(SrtpError::TooManySsrcs)?,
+                    None => self.rtp_states.insert(ssrc).ok_or(SrtpError::TooManySsrcs)?,
                 };
                 let state = &mut self.rtp_states.states[slot];
                 state.window.check(index)?;
@@ -162,10 +148,7 @@ impl SrtpReceiver {
             return Err(SrtpError::Malformed);
         }
         let ssrc = read_u32(packet, 4).ok_or(SrtpError::Malformed)?;
-        let word = self
-            .rtcp
-            .rtcp_index_word(packet)
-            .ok_or(SrtpError::Malformed)?;
+        let word = self.rtcp.rtcp_index_word(packet).ok_or(SrtpError::Malformed)?;
         if word & !RTCP_INDEX_MAX == 0 {
             return Err(SrtpError::NotEncrypted);
         }
@@ -176,16 +159,10 @@ impl SrtpReceiver {
             None if self.rtcp_states.is_full() => return Err(SrtpError::TooManySsrcs),
             None => {}
         }
-        let len = self
-            .rtcp
-            .open_rtcp(packet, ssrc, word)
-            .ok_or(SrtpError::Authentication)?;
+        let len = self.rtcp.open_rtcp(packet, ssrc, word).ok_or(SrtpError::Authentication)?;
         let slot = match slot {
             Some(slot) => slot,
-            None => self
-                .rtcp_states
-                .insert(ssrc)
-                .ok_or(SrtpError::TooManySsrcs)?,
+            None => self.rtcp_states.insert(ssrc).ok_or(SrtpError::TooManySsrcs)?,
         };
         self.rtcp_states.states[slot].window.accept(index);
         Ok(len)
@@ -226,12 +203,7 @@ impl SrtpSender {
     /// From master key followed by master salt; `None` if the length is not the profile's.
     pub fn new(profile: SrtpProfile, key_salt: &[u8]) -> Option<Self> {
         let (rtp, rtcp) = derive_ciphers(profile, key_salt)?;
-        Some(SrtpSender {
-            rtp,
-            rtcp,
-            rtp_states: SsrcTable::new(SEND_SSRCS_MAX),
-            rtcp_index: 0,
-        })
+        Some(SrtpSender { rtp, rtcp, rtp_states: SsrcTable::new(SEND_SSRCS_MAX), rtcp_index: 0 })
     }
 
     /// Bytes that `protect_rtp` adds.
@@ -256,15 +228,10 @@ impl SrtpSender {
         let header_len = rtp::header_len(packet).ok_or(SrtpError::Malformed)?;
         let seq = read_u16(packet, 2).ok_or(SrtpError::Malformed)?;
         let ssrc = read_u32(packet, 8).ok_or(SrtpError::Malformed)?;
-        let out = buffer
-            .get_mut(..len + self.rtp.tag_size())
-            .ok_or(SrtpError::NoRoom)?;
+        let out = buffer.get_mut(..len + self.rtp.tag_size()).ok_or(SrtpError::NoRoom)?;
         let slot = match self.rtp_states.find_recent(ssrc) {
             Some(slot) => slot,
-            None => self
-                .rtp_states
-                .insert(ssrc)
-                .ok_or(SrtpError::TooManySsrcs)?,
+            None => self.rtp_states.insert(ssrc).ok_or(SrtpError::TooManySsrcs)?,
         };
         let state = &mut self.rtp_states.states[slot];
         let index = state.estimate(seq);
@@ -273,9 +240,7 @@ impl SrtpSender {
         }
         state.window.check(index)?;
         state.window.accept(index);
-        self.rtp
-            .seal_rtp(out, header_len, ssrc, index)
-            .ok_or(SrtpError::Malformed)?;
+        self.rtp.seal_rtp(out, header_len, ssrc, index).ok_or(SrtpError::Malformed)?;
         Ok(out.len())
     }
 
@@ -285,17 +250,13 @@ impl SrtpSender {
             return Err(SrtpError::Malformed);
         }
         let ssrc = read_u32(buffer, 4).ok_or(SrtpError::Malformed)?;
-        let out = buffer
-            .get_mut(..len + self.rtcp_overhead())
-            .ok_or(SrtpError::NoRoom)?;
+        let out = buffer.get_mut(..len + self.rtcp_overhead()).ok_or(SrtpError::NoRoom)?;
         if self.rtcp_index >= RTCP_INDEX_MAX {
             return Err(SrtpError::KeyExhausted);
         }
         self.rtcp_index += 1;
         let word = self.rtcp_index | !RTCP_INDEX_MAX;
-        self.rtcp
-            .seal_rtcp(out, ssrc, word)
-            .ok_or(SrtpError::Malformed)?;
+        self.rtcp.seal_rtcp(out, ssrc, word).ok_or(SrtpError::Malformed)?;
         Ok(out.len())
     }
 }

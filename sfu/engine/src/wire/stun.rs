@@ -91,10 +91,7 @@ pub struct StunKey(hmac::Key);
 impl StunKey {
     /// From the password.
     pub fn new(password: &[u8]) -> Self {
-        StunKey(hmac::Key::new(
-            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            password,
-        ))
+        StunKey(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password))
     }
 }
 
@@ -288,11 +285,7 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 != 0 {
-                crc >> 1 ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 != 0 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
             bit += 1;
         }
         table[byte] = crc;
@@ -303,7 +296,5 @@ const CRC_TABLE: [u32; 256] = {
 
 /// CRC-32 of ITU V.42, as FINGERPRINT uses it.
 fn crc32(data: &[u8]) -> u32 {
-    !data.iter().fold(!0, |crc, &byte| {
-        crc >> 8 ^ CRC_TABLE[usize::from(crc as u8 ^ byte)]
-    })
+    !data.iter().fold(!0, |crc, &byte| crc >> 8 ^ CRC_TABLE[usize::from(crc as u8 ^ byte)])
 }

@@ -111,9 +111,9 @@ impl Vp8Descriptor {
             cursor.put_u8(tl0_pic_idx);
         }
         if has_layer_byte {
-            let temporal = self.temporal.map_or(0, |tid| {
-                (tid & 0x03) << 6 | u8::from(self.is_layer_sync) << 5
-            });
+            let temporal = self
+                .temporal
+                .map_or(0, |tid| (tid & 0x03) << 6 | u8::from(self.is_layer_sync) << 5);
             cursor.put_u8(temporal | self.key_idx.map_or(0, |idx| idx & 0x1f));
         }
         cursor.finish()
@@ -136,10 +136,7 @@ fn parse_resolution(data: &[u8]) -> Option<(u16, u16)> {
     let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else {
         return None;
     };
-    Some((
-        u16::from_le_bytes([w0, w1]) & 0x3fff,
-        u16::from_le_bytes([h0, h1]) & 0x3fff,
-    ))
+    Some((u16::from_le_bytes([w0, w1]) & 0x3fff, u16::from_le_bytes([h0, h1]) & 0x3fff))
 }
 
 #[cfg(test)]

@@ -93,10 +93,7 @@ fn payloads() -> Vec<Payload> {
 }
 
 fn path(peer: u32) -> Path {
-    Path {
-        local: Local::Udp(0),
-        remote: ([10, 0, 0, peer as u8], 5000).into(),
-    }
+    Path { local: Local::Udp(0), remote: ([10, 0, 0, peer as u8], 5000).into() }
 }
 
 impl Program<'_> {
@@ -143,29 +140,13 @@ impl Program<'_> {
         self.add_source(SourceId(1), false, &["q", "h", "f"]);
         self.add_source(SourceId(2), true, &[""]);
         let encodings = vec![EncodingConfig::default(); 2];
-        let config = SourceConfig {
-            mid: String::new(),
-            is_audio: false,
-            encodings,
-        };
-        self.apply(Command::AddSource {
-            source: SourceId(3),
-            transport: None,
-            config,
-        });
+        let config = SourceConfig { mid: String::new(), is_audio: false, encodings };
+        self.apply(Command::AddSource { source: SourceId(3), transport: None, config });
         for (at, source) in [1, 1, 2, 3].into_iter().enumerate() {
             self.add_sink(at as u32, source);
         }
-        self.apply(Command::AddTap {
-            tap: TapId(1),
-            source: SourceId(1),
-            max_bytes: 20_000,
-        });
-        self.apply(Command::AddTap {
-            tap: TapId(2),
-            source: SourceId(2),
-            max_bytes: 20_000,
-        });
+        self.apply(Command::AddTap { tap: TapId(1), source: SourceId(1), max_bytes: 20_000 });
+        self.apply(Command::AddTap { tap: TapId(2), source: SourceId(2), max_bytes: 20_000 });
     }
 
     fn check(&mut self, peer: u32) {
@@ -179,30 +160,17 @@ impl Program<'_> {
         };
         let mut data = [0; 256];
         let len = write_binding_request(&mut data, &request, &key).expect("room");
-        self.core
-            .handle_datagram(self.now, path(peer), &mut data[..len]);
+        self.core.handle_datagram(self.now, path(peer), &mut data[..len]);
     }
 
     fn add_source(&mut self, source: SourceId, is_audio: bool, rids: &[&str]) {
         let encodings = rids
             .iter()
-            .map(|rid| EncodingConfig {
-                rid: rid.to_string(),
-                ssrc: 0,
-                rtx_ssrc: 0,
-            })
+            .map(|rid| EncodingConfig { rid: rid.to_string(), ssrc: 0, rtx_ssrc: 0 })
             .collect();
-        let config = SourceConfig {
-            mid: source.0.to_string(),
-            is_audio,
-            encodings,
-        };
+        let config = SourceConfig { mid: source.0.to_string(), is_audio, encodings };
         let transport = Some(TransportId(0));
-        self.apply(Command::AddSource {
-            source,
-            transport,
-            config,
-        });
+        self.apply(Command::AddSource { source, transport, config });
     }
 
     fn add_sink(&mut self, sink: u32, source: u32) {
@@ -212,19 +180,9 @@ impl Program<'_> {
             mid: "0".into(),
             payloads: payloads(),
         };
-        let layers = Layers {
-            spatial: 1,
-            temporal: 7,
-            paused: false,
-        };
+        let layers = Layers { spatial: 1, temporal: 7, paused: false };
         let (transport, source) = (TransportId(1 + sink % 2), SourceId(source));
-        self.apply(Command::AddSink {
-            sink: SinkId(sink),
-            transport,
-            source,
-            config,
-            layers,
-        });
+        self.apply(Command::AddSink { sink: SinkId(sink), transport, source, config, layers });
     }
 
     fn step(&mut self) {
@@ -274,11 +232,7 @@ impl Program<'_> {
         let common = [96, 96, 96, 96, 96, 97, 97, 111, 111, 63];
         let rare = [102, 103, 98, 45, 13, 46];
         let at = usize::from(choice / 4);
-        let pt = if flags > 250 {
-            rare[at % 6]
-        } else {
-            common[at % 10]
-        };
+        let pt = if flags > 250 { rare[at % 6] } else { common[at % 10] };
         let is_rtx = matches!(pt, 97 | 103);
         let is_audio = matches!(pt, 111 | 63);
         let rids: [&[u8]; 4] = [b"q", b"h", b"f", b"x"];
@@ -326,9 +280,7 @@ impl Program<'_> {
         }
         let mut packet = vec![0; 600];
         let writer = RtpWriter::new(EXTENSIONS);
-        let at = writer
-            .write_header(&mut packet, &header, &extensions)
-            .expect("room");
+        let at = writer.write_header(&mut packet, &header, &extensions).expect("room");
         packet[at..at + payload.len()].copy_from_slice(&payload);
         self.seal(0, packet, at + payload.len());
     }
@@ -336,8 +288,7 @@ impl Program<'_> {
     fn seal(&mut self, peer: u32, mut packet: Vec<u8>, len: usize) {
         // A number used before cannot be sealed; a peer would not send it either.
         if let Ok(len) = self.senders[peer as usize].protect_rtp(&mut packet, len) {
-            self.core
-                .handle_datagram(self.now, path(peer), &mut packet[..len]);
+            self.core.handle_datagram(self.now, path(peer), &mut packet[..len]);
         }
     }
 
@@ -354,16 +305,12 @@ impl Program<'_> {
         packet[12..12 + body.len()].copy_from_slice(&body);
         let len = 12 + body.len() / 4 * 4;
         if let Ok(len) = self.senders[peer as usize].protect_rtcp(&mut packet, len) {
-            self.core
-                .handle_datagram(self.now, path(peer), &mut packet[..len]);
+            self.core.handle_datagram(self.now, path(peer), &mut packet[..len]);
         }
     }
 
     fn raw(&mut self) {
-        let (peer, len) = (
-            u32::from(self.byte()) % (PEERS + 1),
-            usize::from(self.byte()),
-        );
+        let (peer, len) = (u32::from(self.byte()) % (PEERS + 1), usize::from(self.byte()));
         let mut data = self.take(len);
         self.core.handle_datagram(self.now, path(peer), &mut data);
     }
@@ -382,51 +329,28 @@ impl Program<'_> {
         let choice = self.byte();
         let sink = u32::from(choice >> 4) % 4;
         match choice & 7 {
-            0 => self.apply(Command::MuteSource {
-                source: SourceId(1),
-                muted: true,
-            }),
-            1 => self.apply(Command::MuteSource {
-                source: SourceId(1),
-                muted: false,
-            }),
+            0 => self.apply(Command::MuteSource { source: SourceId(1), muted: true }),
+            1 => self.apply(Command::MuteSource { source: SourceId(1), muted: false }),
             2 => self.apply(Command::RemoveSink { sink: SinkId(sink) }),
             3 => self.add_sink(sink, 1 + u32::from(choice >> 6) % 3),
-            4 => self.apply(Command::RequestKeyframe {
-                source: SourceId(1),
-                encoding: 255,
-            }),
+            4 => self.apply(Command::RequestKeyframe { source: SourceId(1), encoding: 255 }),
             5 => {
-                self.apply(Command::RemoveSource {
-                    source: SourceId(1),
-                });
+                self.apply(Command::RemoveSource { source: SourceId(1) });
                 self.add_source(SourceId(1), false, &["q", "h", "f"]);
             }
             6 => {
                 self.num_ids += 1;
                 let (tap, source) = (TapId(self.num_ids), SourceId(1 + self.num_ids % 3));
-                self.apply(Command::AddTap {
-                    tap,
-                    source,
-                    max_bytes: 1000,
-                });
-                self.apply(Command::RemoveTap {
-                    tap: TapId(self.num_ids - 1),
-                });
+                self.apply(Command::AddTap { tap, source, max_bytes: 1000 });
+                self.apply(Command::RemoveTap { tap: TapId(self.num_ids - 1) });
             }
-            _ => self
-                .core
-                .handle_closed(self.now, Local::Tcp(u32::from(choice))),
+            _ => self.core.handle_closed(self.now, Local::Tcp(u32::from(choice))),
         }
     }
 
     fn frame(&mut self) {
         let [encoding, ts, len] = [self.byte(), self.byte(), self.byte()];
-        let codec = if encoding & 8 != 0 {
-            Codec::Vp8
-        } else {
-            Codec::H264
-        };
+        let codec = if encoding & 8 != 0 { Codec::Vp8 } else { Codec::H264 };
         let data = self.take(usize::from(len) / 4);
         self.apply(Command::PushFrame {
             source: SourceId(3),

@@ -69,22 +69,10 @@ impl Rig {
         for peer in 0..=sinks {
             rig.connect(profile, peer as u32);
         }
-        let encodings = vec![EncodingConfig {
-            rid: String::new(),
-            ssrc: 77,
-            rtx_ssrc: 78,
-        }];
-        let config = SourceConfig {
-            mid: "0".into(),
-            is_audio: false,
-            encodings,
-        };
+        let encodings = vec![EncodingConfig { rid: String::new(), ssrc: 77, rtx_ssrc: 78 }];
+        let config = SourceConfig { mid: "0".into(), is_audio: false, encodings };
         let transport = Some(TransportId(0));
-        rig.apply(Command::AddSource {
-            source: SourceId(1),
-            transport,
-            config,
-        });
+        rig.apply(Command::AddSource { source: SourceId(1), transport, config });
         for peer in 1..=sinks as u32 {
             let config = SinkConfig {
                 ssrc: 1000 + peer * 2,
@@ -92,19 +80,9 @@ impl Rig {
                 mid: "0".into(),
                 payloads: payloads(),
             };
-            let layers = Layers {
-                spatial: 0,
-                temporal: 7,
-                paused: false,
-            };
+            let layers = Layers { spatial: 0, temporal: 7, paused: false };
             let (sink, transport) = (SinkId(peer), TransportId(peer));
-            rig.apply(Command::AddSink {
-                sink,
-                transport,
-                source: SourceId(1),
-                config,
-                layers,
-            });
+            rig.apply(Command::AddSink { sink, transport, source: SourceId(1), config, layers });
         }
         rig
     }
@@ -118,25 +96,12 @@ impl Rig {
         let (local_ufrag, local_pwd) = (format!("u{peer}"), format!("password{peer}"));
         let key = StunKey::new(local_pwd.as_bytes());
         let username = format!("{local_ufrag}:r");
-        self.apply(Command::AddTransport {
-            transport,
-            local_ufrag,
-            local_pwd,
-        });
+        self.apply(Command::AddTransport { transport, local_ufrag, local_pwd });
         let payloads = payloads();
-        self.apply(Command::SetMedia {
-            transport,
-            extensions: EXTENSIONS,
-            payloads,
-        });
+        self.apply(Command::SetMedia { transport, extensions: EXTENSIONS, payloads });
         let keys = || vec![1; key_salt_len(profile)];
         let (receive_key, send_key) = (keys(), keys());
-        self.apply(Command::SetSrtp {
-            transport,
-            profile,
-            receive_key,
-            send_key,
-        });
+        self.apply(Command::SetSrtp { transport, profile, receive_key, send_key });
         let request = BindingRequest {
             transaction_id: [1; 12],
             username: &username,
@@ -146,8 +111,7 @@ impl Rig {
         };
         let mut check = [0; 256];
         let len = write_binding_request(&mut check, &request, &key).unwrap();
-        self.core
-            .handle_datagram(self.now, path(peer), &mut check[..len]);
+        self.core.handle_datagram(self.now, path(peer), &mut check[..len]);
     }
 
     /// Packets sealed for subscribers so far.
@@ -162,9 +126,7 @@ impl Rig {
 
     fn seal_frame(&mut self, count: usize, len: usize) -> Vec<Vec<u8>> {
         let is_key = self.frame.is_multiple_of(300);
-        let packets = (0..count)
-            .map(|at| self.seal(is_key, at, count, len))
-            .collect();
+        let packets = (0..count).map(|at| self.seal(is_key, at, count, len)).collect();
         self.frame += 1;
         packets
     }
@@ -177,26 +139,19 @@ impl Rig {
             ts_rtp: self.frame * 3000,
             ssrc: 77,
         };
-        let extensions = OutExtensions {
-            twcc: Some(self.seq),
-            mid: Some(b"0"),
-            ..OutExtensions::default()
-        };
+        let extensions =
+            OutExtensions { twcc: Some(self.seq), mid: Some(b"0"), ..OutExtensions::default() };
         self.seq = self.seq.wrapping_add(1);
         let mut packet = vec![0; 1600];
-        let head = RtpWriter::new(EXTENSIONS)
-            .write_header(&mut packet, &header, &extensions)
-            .unwrap();
+        let head =
+            RtpWriter::new(EXTENSIONS).write_header(&mut packet, &header, &extensions).unwrap();
         let descriptor = Vp8Descriptor {
             is_partition_start: at == 0,
             temporal: Some(0),
             ..Vp8Descriptor::default()
         };
         let (pid, tl0) = (self.frame as u16 & 0x7fff, self.frame as u8);
-        let head = head
-            + descriptor
-                .write(&mut packet[head..], Some(pid), Some(tl0))
-                .unwrap();
+        let head = head + descriptor.write(&mut packet[head..], Some(pid), Some(tl0)).unwrap();
         packet[head] = u8::from(!is_key);
         let len = self.sender.protect_rtp(&mut packet, head + len).unwrap();
         packet.truncate(len);
@@ -223,23 +178,12 @@ impl Rig {
 
 fn payloads() -> Vec<Payload> {
     vec![
-        Payload {
-            pt: 111,
-            codec: Codec::Opus,
-            rtx_pt: 0,
-        },
-        Payload {
-            pt: 96,
-            codec: Codec::Vp8,
-            rtx_pt: 97,
-        },
+        Payload { pt: 111, codec: Codec::Opus, rtx_pt: 0 },
+        Payload { pt: 96, codec: Codec::Vp8, rtx_pt: 97 },
     ]
 }
 
 fn path(peer: u32) -> Path {
     let remote = ([10, 0, (peer >> 8) as u8, peer as u8], 5000).into();
-    Path {
-        local: Local::Udp(0),
-        remote,
-    }
+    Path { local: Local::Udp(0), remote }
 }

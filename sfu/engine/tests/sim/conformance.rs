@@ -30,10 +30,7 @@ fn read(one: &Received, seq: u64) -> Option<Checked> {
         return None;
     }
     let descriptor = Vp8Descriptor::parse(&one.payload).expect("a VP8 payload");
-    assert!(
-        descriptor.is_long_picture_id,
-        "picture ids leave in 15 bits"
-    );
+    assert!(descriptor.is_long_picture_id, "picture ids leave in 15 bits");
     let marks = &one.payload[usize::from(descriptor.header_len)..][..MARK_LEN];
     Some(Checked {
         at: one.at,
@@ -63,10 +60,7 @@ pub fn check_vp8(stream: &[&Received]) -> Vec<Checked> {
             continue;
         };
         if let Some(before) = by_seq.get(&seq) {
-            let before = Checked {
-                at: checked.at,
-                ..before.clone()
-            };
+            let before = Checked { at: checked.at, ..before.clone() };
             assert_eq!(before, checked, "one number for two packets");
             continue;
         }
@@ -74,15 +68,9 @@ pub fn check_vp8(stream: &[&Received]) -> Vec<Checked> {
     }
     // The very first packets may be lost for good: nobody knows that they were sent.
     let is_start = |packet: &Checked| packet.is_key && packet.packet == 0;
-    let packets: Vec<Checked> = by_seq
-        .into_values()
-        .skip_while(|one| !is_start(one))
-        .collect();
+    let packets: Vec<Checked> = by_seq.into_values().skip_while(|one| !is_start(one)).collect();
     let first = packets.first().expect("a key frame");
-    assert!(
-        first.at < stream[0].at + 1_500_000,
-        "starts with a key frame"
-    );
+    assert!(first.at < stream[0].at + 1_500_000, "starts with a key frame");
     for pair in packets.windows(2) {
         check_pair(&pair[0], &pair[1]);
     }
@@ -93,18 +81,8 @@ fn check_pair(before: &Checked, after: &Checked) {
     let context = || format!("{before:?}\n{after:?}");
     let gap = after.seq - before.seq - 1;
     if (before.layer, before.frame) == (after.layer, after.frame) {
-        assert_eq!(
-            before.ts,
-            after.ts,
-            "one timestamp per frame\n{}",
-            context()
-        );
-        assert_eq!(
-            before.pid,
-            after.pid,
-            "one picture id per frame\n{}",
-            context()
-        );
+        assert_eq!(before.ts, after.ts, "one timestamp per frame\n{}", context());
+        assert_eq!(before.pid, after.pid, "one picture id per frame\n{}", context());
         assert_eq!(
             gap,
             u64::from(after.packet - before.packet - 1),
@@ -116,26 +94,13 @@ fn check_pair(before: &Checked, after: &Checked) {
     let ts_step = after.ts.wrapping_sub(before.ts) as i32;
     assert!(ts_step > 0, "timestamps go forward\n{}", context());
     let pid_step = after.pid.wrapping_sub(before.pid) & 0x7fff;
-    assert!(
-        pid_step > 0 && pid_step < 0x4000,
-        "picture ids go forward\n{}",
-        context()
-    );
+    assert!(pid_step > 0 && pid_step < 0x4000, "picture ids go forward\n{}", context());
     if gap == 0 {
         assert_eq!(pid_step, 1, "picture ids are continuous\n{}", context());
-        assert!(
-            before.is_marker && before.packet + 1 == before.count,
-            "torn frame\n{}",
-            context()
-        );
+        assert!(before.is_marker && before.packet + 1 == before.count, "torn frame\n{}", context());
         assert_eq!(after.packet, 0, "a frame without its start\n{}", context());
         let tl0_step = after.tl0.wrapping_sub(before.tl0);
-        assert_eq!(
-            tl0_step,
-            u8::from(after.temporal == 0),
-            "TL0PICIDX\n{}",
-            context()
-        );
+        assert_eq!(tl0_step, u8::from(after.temporal == 0), "TL0PICIDX\n{}", context());
     }
     if before.layer != after.layer && after.packet == 0 {
         assert!(after.is_key, "layers change at key frames\n{}", context());

@@ -159,11 +159,7 @@ impl VideoTrack {
         };
         layer.pid = (layer.pid + 1) & if has_long_pid { 0x7fff } else { 0x7f };
         layer.tl0 = layer.tl0.wrapping_add(u8::from(temporal == 0));
-        let count = if is_key {
-            layer.key_packets
-        } else {
-            layer.packets
-        };
+        let count = if is_key { layer.key_packets } else { layer.packets };
         for packet in 0..count {
             let payload = vp8_payload(
                 layer,
@@ -213,9 +209,7 @@ fn vp8_payload(
     };
     let mut payload = vec![0; 8];
     let head = match has_long_pid {
-        true => descriptor
-            .write(&mut payload, Some(layer.pid), Some(layer.tl0))
-            .unwrap(),
+        true => descriptor.write(&mut payload, Some(layer.pid), Some(layer.tl0)).unwrap(),
         false => {
             // X, S; I, L, T; seven-bit picture id; TL0PICIDX; TID and Y.
             let first = 0x80 | if packet == 0 { 0x10 } else { 0 };
@@ -243,18 +237,14 @@ pub fn send_remembered(
     rtx_pt: u8,
 ) {
     let mut plain = vec![0; 2048];
-    let at = RtpWriter::new(EXTENSIONS)
-        .write_header(&mut plain, header, extensions)
-        .unwrap();
+    let at = RtpWriter::new(EXTENSIONS).write_header(&mut plain, header, extensions).unwrap();
     plain[at..at + payload.len()].copy_from_slice(payload);
     let len = at + payload.len();
     let sealed = world.peers[peer].protect(plain.clone(), len);
     plain.truncate(len);
     let one = &mut world.peers[peer];
     one.resends.insert((header.ssrc, header.seq), plain);
-    one.rtx_of
-        .entry(header.ssrc)
-        .or_insert((header.ssrc + 1, rtx_pt, 100));
+    one.rtx_of.entry(header.ssrc).or_insert((header.ssrc + 1, rtx_pt, 100));
     world.send(peer, sealed);
 }
 

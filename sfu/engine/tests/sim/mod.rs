@@ -32,31 +32,11 @@ pub const EXTENSIONS: ExtMap = ExtMap {
 
 pub fn payloads() -> Vec<Payload> {
     vec![
-        Payload {
-            pt: 111,
-            codec: Codec::Opus,
-            rtx_pt: 0,
-        },
-        Payload {
-            pt: 63,
-            codec: Codec::Red,
-            rtx_pt: 0,
-        },
-        Payload {
-            pt: 96,
-            codec: Codec::Vp8,
-            rtx_pt: 97,
-        },
-        Payload {
-            pt: 102,
-            codec: Codec::H264,
-            rtx_pt: 103,
-        },
-        Payload {
-            pt: 45,
-            codec: Codec::Av1,
-            rtx_pt: 46,
-        },
+        Payload { pt: 111, codec: Codec::Opus, rtx_pt: 0 },
+        Payload { pt: 63, codec: Codec::Red, rtx_pt: 0 },
+        Payload { pt: 96, codec: Codec::Vp8, rtx_pt: 97 },
+        Payload { pt: 102, codec: Codec::H264, rtx_pt: 103 },
+        Payload { pt: 45, codec: Codec::Av1, rtx_pt: 46 },
     ]
 }
 
@@ -91,12 +71,8 @@ pub struct Link {
     pub duplicate_permille: u64,
 }
 
-pub const CLEAN: Link = Link {
-    delay_us: 10_000,
-    jitter_us: 0,
-    loss_permille: 0,
-    duplicate_permille: 0,
-};
+pub const CLEAN: Link =
+    Link { delay_us: 10_000, jitter_us: 0, loss_permille: 0, duplicate_permille: 0 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum To {
@@ -193,23 +169,11 @@ impl World {
         let source = SourceId(self.take_id());
         let encodings = rids
             .iter()
-            .map(|rid| EncodingConfig {
-                rid: rid.to_string(),
-                ssrc: 0,
-                rtx_ssrc: 0,
-            })
+            .map(|rid| EncodingConfig { rid: rid.to_string(), ssrc: 0, rtx_ssrc: 0 })
             .collect();
         let transport = Some(self.peers[peer].id);
-        let config = SourceConfig {
-            mid: mid.into(),
-            is_audio,
-            encodings,
-        };
-        self.apply(Command::AddSource {
-            source,
-            transport,
-            config,
-        });
+        let config = SourceConfig { mid: mid.into(), is_audio, encodings };
+        self.apply(Command::AddSource { source, transport, config });
         source
     }
 
@@ -218,11 +182,7 @@ impl World {
             peer,
             source,
             ssrc,
-            Layers {
-                spatial,
-                temporal: 7,
-                paused: false,
-            },
+            Layers { spatial, temporal: 7, paused: false },
             payloads(),
         )
     }
@@ -236,20 +196,9 @@ impl World {
         payloads: Vec<Payload>,
     ) -> SinkId {
         let sink = SinkId(self.take_id());
-        let config = SinkConfig {
-            ssrc,
-            rtx_ssrc: ssrc + 1,
-            mid: "7".into(),
-            payloads,
-        };
+        let config = SinkConfig { ssrc, rtx_ssrc: ssrc + 1, mid: "7".into(), payloads };
         let transport = self.peers[peer].id;
-        self.apply(Command::AddSink {
-            sink,
-            transport,
-            source,
-            config,
-            layers,
-        });
+        self.apply(Command::AddSink { sink, transport, source, config, layers });
         sink
     }
 
@@ -261,31 +210,18 @@ impl World {
 
     /// Sends a datagram from any address without a link.
     pub fn inject(&mut self, addr: SocketAddr, data: Vec<u8>) {
-        self.fly(
-            Link {
-                delay_us: 0,
-                ..CLEAN
-            },
-            To::Core,
-            addr,
-            data,
-        );
+        self.fly(Link { delay_us: 0, ..CLEAN }, To::Core, addr, data);
     }
 
     fn fly(&mut self, link: Link, to: To, addr: SocketAddr, data: Vec<u8>) {
         if self.random.is_hit(link.loss_permille) {
             return;
         }
-        let copies = if self.random.is_hit(link.duplicate_permille) {
-            2
-        } else {
-            1
-        };
+        let copies = if self.random.is_hit(link.duplicate_permille) { 2 } else { 1 };
         for _ in 0..copies {
             let at = self.now + link.delay_us + self.random.below(link.jitter_us + 1);
             self.num_flights += 1;
-            self.flights
-                .push(Reverse((at, self.num_flights, to, addr, data.clone())));
+            self.flights.push(Reverse((at, self.num_flights, to, addr, data.clone())));
         }
     }
 
@@ -298,10 +234,7 @@ impl World {
     pub fn run_until(&mut self, until: Micros) {
         loop {
             self.service();
-            let flight = self
-                .flights
-                .peek()
-                .map_or(Micros::MAX, |Reverse(flight)| flight.0);
+            let flight = self.flights.peek().map_or(Micros::MAX, |Reverse(flight)| flight.0);
             let next = flight.min(self.core.next_timeout().max(self.now + 1));
             if next > until {
                 self.now = until;
@@ -323,10 +256,7 @@ impl World {
             };
             match to {
                 To::Core => {
-                    let path = Path {
-                        local: Local::Udp(0),
-                        remote: addr,
-                    };
+                    let path = Path { local: Local::Udp(0), remote: addr };
                     self.core.handle_datagram(self.now, path, &mut data);
                 }
                 To::Peer(peer) => {
@@ -384,9 +314,7 @@ impl World {
     pub fn sink_row(&self, sink: SinkId) -> SinkRow {
         let mut rows = Vec::new();
         self.core.snapshot_sinks(self.now, &mut rows);
-        let row = rows
-            .chunks_exact(SinkRow::SIZE)
-            .find(|row| row[..4] == sink.0.to_le_bytes());
+        let row = rows.chunks_exact(SinkRow::SIZE).find(|row| row[..4] == sink.0.to_le_bytes());
         SinkRow::parse(row.expect("the sink exists"))
     }
 }

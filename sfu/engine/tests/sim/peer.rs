@@ -35,11 +35,7 @@ pub struct Received {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     SenderReport(Micros, SenderInfo),
-    ReceiverReport {
-        ssrc: u32,
-        fraction_lost: u8,
-        num_lost: i32,
-    },
+    ReceiverReport { ssrc: u32, fraction_lost: u8, num_lost: i32 },
     Nack(u32, Vec<u16>),
     Pli(Micros, u32),
     TransportCc(usize),
@@ -138,9 +134,7 @@ impl Peer {
         payload: &[u8],
     ) -> Vec<u8> {
         let mut packet = vec![0; 2048];
-        let at = RtpWriter::new(EXTENSIONS)
-            .write_header(&mut packet, header, extensions)
-            .unwrap();
+        let at = RtpWriter::new(EXTENSIONS).write_header(&mut packet, header, extensions).unwrap();
         packet[at..at + payload.len()].copy_from_slice(payload);
         self.protect(packet, at + payload.len())
     }
@@ -172,20 +166,12 @@ impl Peer {
     pub fn feedback(&mut self) -> Option<Vec<u8>> {
         let arrivals: Vec<Arrival> = std::mem::take(&mut self.arrivals)
             .into_iter()
-            .map(|(seq_ext, arrived_us)| Arrival {
-                seq_ext,
-                arrived_us,
-            })
+            .map(|(seq_ext, arrived_us)| Arrival { seq_ext, arrived_us })
             .collect();
         let base_seq_ext = arrivals.first()?.seq_ext;
         self.feedback_count = self.feedback_count.wrapping_add(1);
         let feedback_count = self.feedback_count;
-        let header = FeedbackHeader {
-            sender_ssrc: 1,
-            media_ssrc: 2,
-            feedback_count,
-            base_seq_ext,
-        };
+        let header = FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count, base_seq_ext };
         Some(self.rtcp(|writer| {
             writer.transport_cc(&header, &arrivals);
         }))
@@ -220,9 +206,9 @@ impl Peer {
             self.arrivals.insert(65_536 + u64::from(twcc), now);
         }
         let original = match is_rtx {
-            true => view
-                .to_rtx_original(data, view.pt - 1, view.ssrc - 1)
-                .expect("no probing here"),
+            true => {
+                view.to_rtx_original(data, view.pt - 1, view.ssrc - 1).expect("no probing here")
+            }
             false => view,
         };
         self.received.push(Received {
@@ -233,10 +219,7 @@ impl Peer {
             ts: original.ts_rtp,
             is_marker: original.is_marker,
             is_rtx,
-            mid: view
-                .extensions
-                .mid
-                .map(|mid| String::from_utf8(mid.of(data).to_vec()).unwrap()),
+            mid: view.extensions.mid.map(|mid| String::from_utf8(mid.of(data).to_vec()).unwrap()),
             level: view.extensions.audio_level,
             twcc: view.extensions.twcc,
             padding: view.padding_len,
@@ -296,9 +279,7 @@ impl Peer {
                         });
                     }
                 }
-                RtcpPacket::Nack {
-                    media_ssrc, seqs, ..
-                } => {
+                RtcpPacket::Nack { media_ssrc, seqs, .. } => {
                     let seqs: Vec<u16> = seqs.collect();
                     for &seq in &seqs {
                         answers.extend(self.resend(media_ssrc, seq));
@@ -343,16 +324,10 @@ impl Peer {
 
     /// Media packets of one stream in order of arrival.
     pub fn stream(&self, ssrc: u32) -> Vec<&Received> {
-        self.received
-            .iter()
-            .filter(|one| one.ssrc == ssrc)
-            .collect()
+        self.received.iter().filter(|one| one.ssrc == ssrc).collect()
     }
 
     pub fn num_plis(&self) -> usize {
-        self.heard
-            .iter()
-            .filter(|heard| matches!(heard, Heard::Pli(..)))
-            .count()
+        self.heard.iter().filter(|heard| matches!(heard, Heard::Pli(..))).count()
     }
 }

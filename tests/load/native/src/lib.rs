@@ -18,7 +18,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::publish::Outgoing;
+use crate::publish::{EncodedFrame, Outgoing};
 use crate::stats::Stats;
 use crate::thread::{Command, Shared};
 
@@ -38,11 +38,7 @@ struct Load {
 
 impl Load {
     fn order(&self, command: Command) {
-        self.shared
-            .commands
-            .lock()
-            .expect("no holder panics")
-            .push(command);
+        self.shared.commands.lock().expect("no holder panics").push(command);
         // A thread that has ended has nothing left to wake for.
         let _ = self.shared.waker.wake();
     }
@@ -59,11 +55,7 @@ impl Load {
             let shared = Arc::clone(&shared);
             move || thread::run(&shared, poll, is_paced)
         });
-        Ok(Self {
-            shared,
-            thread: Mutex::new(Some(thread)),
-            next_peer: Mutex::new(0),
-        })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), next_peer: Mutex::new(0) })
     }
 
     #[getter]
@@ -80,9 +72,7 @@ impl Load {
         remote_ufrag: &str,
         remote_pwd: &str,
     ) -> PyResult<u32> {
-        let ip = ip
-            .parse()
-            .map_err(|_| PyValueError::new_err("not an address"))?;
+        let ip = ip.parse().map_err(|_| PyValueError::new_err("not an address"))?;
         let mut next = self.next_peer.lock().expect("no holder panics");
         *next += 1;
         self.order(Command::AddPeer {
@@ -116,10 +106,7 @@ impl Load {
         let (Some(receiver), Some(sender)) = (receiver, sender) else {
             return Err(PyValueError::new_err("key of the wrong length"));
         };
-        self.order(Command::SetSrtp {
-            peer,
-            keys: Box::new((receiver, sender)),
-        });
+        self.order(Command::SetSrtp { peer, keys: Box::new((receiver, sender)) });
         Ok(())
     }
 
@@ -136,15 +123,10 @@ impl Load {
         rid_id: u8,
         twcc_id: u8,
         pt: u8,
-        layers: Vec<(String, u32, Vec<(bool, Vec<u8>)>)>,
+        layers: Vec<(String, u32, Vec<EncodedFrame>)>,
         fps: f64,
     ) {
-        let extensions = ExtMap {
-            mid: mid_id,
-            rid: rid_id,
-            twcc: twcc_id,
-            ..ExtMap::default()
-        };
+        let extensions = ExtMap { mid: mid_id, rid: rid_id, twcc: twcc_id, ..ExtMap::default() };
         let interval_us = (1e6 / fps) as u64;
         for (rid, ssrc, frames) in layers {
             self.order(Command::Publish {
@@ -176,12 +158,8 @@ impl Load {
         ssrc: u32,
         packets: Vec<Vec<u8>>,
     ) {
-        let extensions = ExtMap {
-            mid: mid_id,
-            audio_level: level_id,
-            twcc: twcc_id,
-            ..ExtMap::default()
-        };
+        let extensions =
+            ExtMap { mid: mid_id, audio_level: level_id, twcc: twcc_id, ..ExtMap::default() };
         let frames = packets.into_iter().map(|packet| (true, packet)).collect();
         self.order(Command::Publish {
             peer,
@@ -209,9 +187,9 @@ impl Load {
             .map(|event| match event {
                 Event::Connected(peer) => Ok(("connected", peer).into_pyobject(py)?.into_any()),
                 Event::Picture(peer) => Ok(("picture", peer).into_pyobject(py)?.into_any()),
-                Event::Dtls(peer, data) => Ok(("dtls", peer, PyBytes::new(py, &data))
-                    .into_pyobject(py)?
-                    .into_any()),
+                Event::Dtls(peer, data) => {
+                    Ok(("dtls", peer, PyBytes::new(py, &data)).into_pyobject(py)?.into_any())
+                }
             })
             .collect()
     }
@@ -234,11 +212,7 @@ impl Load {
         ] {
             dict.set_item(name, value)?;
         }
-        let delays: Vec<u8> = stats
-            .delays_us
-            .iter()
-            .flat_map(|d| d.to_ne_bytes())
-            .collect();
+        let delays: Vec<u8> = stats.delays_us.iter().flat_map(|d| d.to_ne_bytes()).collect();
         dict.set_item("delays_us", PyBytes::new(py, &delays))?;
         Ok(dict)
     }

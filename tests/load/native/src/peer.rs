@@ -1,26 +1,16 @@
 //! One client: its socket, ICE checks, keys, what it receives and what it sends.
 
+mod receive;
+
 use std::collections::{HashMap, VecDeque};
-use std::io::IoSliceMut;
-use std::os::fd::AsRawFd;
-use std::time::Duration;
 
-use aislecast_engine::api::{Codec, ExtMap};
-use aislecast_engine::wire::demux::{PacketKind, classify};
-use aislecast_engine::wire::rtcp::{ReportBlock, RtcpPacket, RtcpWriter, SenderInfo, packets};
-use aislecast_engine::wire::rtp::RtpView;
+use aislecast_engine::wire::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use aislecast_engine::wire::seq::SeqUnwrapper;
-use aislecast_engine::wire::srtp::{RTCP_OVERHEAD_MAX, SrtpError, SrtpReceiver, SrtpSender};
-use aislecast_engine::wire::stun::{
-    BindingRequest, IceRole, StunClass, StunKey, StunMessage, write_binding_request,
-    write_binding_success,
-};
+use aislecast_engine::wire::srtp::{RTCP_OVERHEAD_MAX, SrtpReceiver, SrtpSender};
+use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
-use aislecast_engine::wire::vp8::Vp8Descriptor;
 use mio::net::UdpSocket;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
-use crate::Event;
 use crate::publish::{Outgoing, Piece};
 use crate::stats::Stream;
 use crate::thread::Context;
@@ -124,10 +114,7 @@ impl Peer {
 
     /// Losses of all streams since the last call.
     pub fn take_lost(&mut self) -> u64 {
-        self.incoming
-            .values_mut()
-            .map(|incoming| incoming.stream.take_lost())
-            .sum()
+        self.incoming.values_mut().map(|incoming| incoming.stream.take_lost()).sum()
     }
 
     pub fn send(&self, data: &[u8]) {
@@ -135,175 +122,11 @@ impl Peer {
         let _ = self.socket.send(data);
     }
 
-    /// Takes everything the socket holds, with the time the kernel got it.
-    pub fn receive(&mut self, context: &mut Context) {
-        let mut buffer = [0u8; 2048];
-        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
-        loop {
-            let mut slices = [IoSliceMut::new(&mut buffer)];
-            let fd = self.socket.as_raw_fd();
-            let flags = MsgFlags::MSG_DONTWAIT;
-            let Ok(message) = recvmsg::<()>(fd, &mut slices, Some(&mut control), flags) else {
-                return;
-            };
-            let len = message.bytes;
-            let kernel = message.cmsgs().ok().and_then(|mut all| {
-                all.find_map(|each| match each {
-                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
-                    _ => None,
-                })
-            });
-            context.now_us = kernel.map_or_else(
-                || context.clock.now_us(),
-                |at| context.clock.from_wall_us(at),
-            );
-            let datagram = &mut buffer[..len];
-            match classify(datagram) {
-                PacketKind::Rtp => self.receive_rtp(datagram, context),
-                PacketKind::Rtcp => self.receive_rtcp(datagram, context),
-                PacketKind::Dtls => context.events.push(Event::Dtls(self.id, datagram.to_vec())),
-                PacketKind::Stun => self.receive_stun(datagram, context),
-                PacketKind::Unknown => context.stats.undecryptable += 1,
-            }
-        }
-    }
-
-    fn receive_stun(&mut self, datagram: &[u8], context: &mut Context) {
-        let Some(message) = StunMessage::parse(datagram) else {
-            return;
-        };
-        if message.class == StunClass::Success && message.verify_integrity(&self.remote_key) {
-            if !self.is_connected {
-                self.is_connected = true;
-                context.events.push(Event::Connected(self.id));
-            }
-        } else if message.class == StunClass::Request && message.verify_integrity(&self.local_key) {
-            let mut out = [0u8; 128];
-            let Ok(server) = self.socket.peer_addr() else {
-                return;
-            };
-            let id = &message.transaction_id;
-            if let Some(len) = write_binding_success(&mut out, id, server, &self.local_key) {
-                self.send(&out[..len]);
-            }
-        }
-    }
-
-    fn receive_rtp(&mut self, datagram: &mut [u8], context: &mut Context) {
-        let extensions = ExtMap {
-            twcc: self.twcc_id,
-            ..ExtMap::default()
-        };
-        let Some((receiver, _)) = &mut self.srtp else {
-            return;
-        };
-        let len = match receiver.unprotect_rtp(datagram) {
-            Ok(unprotected) => unprotected.len,
-            Err(SrtpError::Replay) => {
-                context.stats.duplicated += 1;
-                return;
-            }
-            Err(_) => {
-                context.stats.undecryptable += 1;
-                return;
-            }
-        };
-        let datagram = &datagram[..len];
-        let Some(view) = RtpView::parse(datagram, &extensions) else {
-            context.stats.undecryptable += 1;
-            return;
-        };
-        if let Some(seq) = view
-            .extensions
-            .twcc
-            .filter(|_| self.arrivals.len() < ARRIVALS_MAX)
-        {
-            let seq_ext = self.twcc_seqs.unwrap(seq);
-            self.arrivals.push(Arrival {
-                seq_ext,
-                arrived_us: context.now_us,
-            });
-        }
-        if view.pt == RTX_PT {
-            return; // probes and copies: authentic, but not counted as media
-        }
-        let payload = view.payload(datagram);
-        context.stats.packets += 1;
-        context.stats.bytes += datagram.len() as u64;
-        self.count(&view, context);
-        if view.pt == VP8_PT {
-            self.media_ssrc = view.ssrc;
-            self.look_for_picture(&view, payload, context);
-            if let Some(age_us) = context.times.age_us(payload, context.now_us) {
-                context.stats.add_delay(age_us);
-            }
-        }
-    }
-
-    fn count(&mut self, view: &RtpView, context: &mut Context) {
-        match self.incoming.get_mut(&view.ssrc) {
-            Some(incoming) => {
-                let seq_ext = incoming.seqs.unwrap(view.seq);
-                incoming.stream.receive(seq_ext, &mut context.stats);
-            }
-            None => {
-                let mut seqs = SeqUnwrapper::new();
-                let stream = Stream::new(seqs.unwrap(view.seq));
-                self.incoming.insert(view.ssrc, Incoming { seqs, stream });
-            }
-        }
-    }
-
-    fn look_for_picture(&mut self, view: &RtpView, payload: &[u8], context: &mut Context) {
-        let picture = &mut self.picture;
-        if picture.is_seen {
-            return;
-        }
-        if Vp8Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe) {
-            picture.next_seq = Some(view.seq);
-        }
-        if picture.next_seq != Some(view.seq) {
-            picture.next_seq = None;
-            return;
-        }
-        picture.next_seq = Some(view.seq.wrapping_add(1));
-        if view.is_marker {
-            picture.is_seen = true;
-            context.events.push(Event::Picture(self.id));
-        }
-    }
-
-    fn receive_rtcp(&mut self, datagram: &mut [u8], context: &mut Context) {
-        let Some((receiver, _)) = &mut self.srtp else {
-            return;
-        };
-        let Ok(len) = receiver.unprotect_rtcp(datagram) else {
-            context.stats.undecryptable += 1;
-            return;
-        };
-        for packet in packets(&datagram[..len]) {
-            let media_ssrc = match packet {
-                RtcpPacket::Pli { media_ssrc, .. } => media_ssrc,
-                RtcpPacket::Fir { .. } => 0,
-                _ => continue,
-            };
-            for track in self.outgoing.iter_mut().filter(|t| t.codec == Codec::Vp8) {
-                if media_ssrc == 0 || track.ssrc == media_ssrc {
-                    track.request_keyframe(context.now_us);
-                }
-            }
-        }
-    }
-
     /// Sends what is due; returns when something will be next.
     pub fn run_timers(&mut self, context: &mut Context) -> u64 {
         if context.now_us >= self.next_check_us {
             self.send_check();
-            let gap_us = if self.is_connected {
-                CONSENT_GAP_US
-            } else {
-                CHECK_GAP_US
-            };
+            let gap_us = if self.is_connected { CONSENT_GAP_US } else { CHECK_GAP_US };
             self.next_check_us = context.now_us + gap_us;
         }
         let mut due_us = self.next_check_us;
@@ -312,9 +135,7 @@ impl Peer {
                 self.send_reports(context.now_us);
                 self.next_feedback_us = context.now_us + FEEDBACK_GAP_US;
             }
-            due_us = due_us
-                .min(self.next_feedback_us)
-                .min(self.send_media(context));
+            due_us = due_us.min(self.next_feedback_us).min(self.send_media(context));
         }
         due_us
     }
@@ -345,11 +166,7 @@ impl Peer {
             let is_audio = track.codec.is_audio();
             let mut sound = VecDeque::new();
             while track.next_us <= context.now_us {
-                let queue = if is_audio {
-                    &mut sound
-                } else {
-                    &mut self.queue
-                };
+                let queue = if is_audio { &mut sound } else { &mut self.queue };
                 track.queue_frame(index, context.now_us, queue);
             }
             due_us = due_us.min(track.next_us);
@@ -365,11 +182,7 @@ impl Peer {
             self.queue = queue;
             self.next_burst_us = context.now_us + BURST_US;
         }
-        if self.queue.is_empty() {
-            due_us
-        } else {
-            due_us.min(self.next_burst_us)
-        }
+        if self.queue.is_empty() { due_us } else { due_us.min(self.next_burst_us) }
     }
 
     fn send_pieces(
@@ -389,14 +202,8 @@ impl Peer {
             let now_us = context.clock.now_us();
             let track = &mut self.outgoing[piece.track];
             let times = &mut context.times;
-            let sealed = track.seal(
-                &piece,
-                now_us,
-                &mut self.twcc_sent,
-                sender,
-                times,
-                &mut packet,
-            );
+            let sealed =
+                track.seal(&piece, now_us, &mut self.twcc_sent, sender, times, &mut packet);
             if let Some(len) = sealed {
                 // A full socket loses the datagram, as a network would; the receiver counts it.
                 let _ = self.socket.send(&packet[..len]);
@@ -441,8 +248,7 @@ impl Peer {
             writer.receiver_report(self.id, &[]);
         }
         if self.twcc_id != 0 && !self.arrivals.is_empty() {
-            self.arrivals
-                .sort_unstable_by_key(|arrival| arrival.seq_ext);
+            self.arrivals.sort_unstable_by_key(|arrival| arrival.seq_ext);
             let mut rest = self.arrivals.as_slice();
             while let Some(written) = writer.transport_cc(
                 &FeedbackHeader {

@@ -14,6 +14,9 @@ const PAYLOAD_MAX: usize = 1140;
 /// A key frame on request at most this often.
 const KEYFRAME_GAP_US: u64 = 500_000;
 
+/// Whether it is a key frame, and its bytes.
+pub type EncodedFrame = (bool, Vec<u8>);
+
 /// One packet that waits for the pacer.
 pub struct Piece {
     /// Index of its track in the peer.
@@ -41,7 +44,7 @@ pub struct Outgoing {
     pub mid: Vec<u8>,
     pub rid: Vec<u8>,
     pub extensions: ExtMap,
-    pub frames: Vec<(bool, Vec<u8>)>,
+    pub frames: Vec<EncodedFrame>,
     pub interval_us: u64,
     pub next_us: u64,
     at: usize,
@@ -62,7 +65,7 @@ impl Outgoing {
         mid: Vec<u8>,
         rid: Vec<u8>,
         extensions: ExtMap,
-        frames: Vec<(bool, Vec<u8>)>,
+        frames: Vec<EncodedFrame>,
         interval_us: u64,
         now_us: u64,
     ) -> Self {
@@ -164,12 +167,7 @@ impl Outgoing {
         if !is_audio {
             // RFC 7741 §4.2: X, S on the first packet of partition 0; 15-bit picture id.
             let id = piece.picture_id.to_be_bytes();
-            let descriptor = [
-                0x80 | (u8::from(piece.is_first) << 4),
-                0x80,
-                0x80 | id[0],
-                id[1],
-            ];
+            let descriptor = [0x80 | (u8::from(piece.is_first) << 4), 0x80, 0x80 | id[0], id[1]];
             packet[len..len + 4].copy_from_slice(&descriptor);
             len += 4;
         }

@@ -28,8 +28,7 @@ impl Stats {
         if self.thinning > 0 && !self.seen.is_multiple_of(1 << self.thinning) {
             return;
         }
-        self.delays_us
-            .push(delay_us.min(u64::from(u32::MAX)) as u32);
+        self.delays_us.push(delay_us.min(u64::from(u32::MAX)) as u32);
         if self.delays_us.len() >= DELAYS_MAX {
             let mut keep = false;
             self.delays_us.retain(|_| {
@@ -52,12 +51,7 @@ pub struct Stream {
 impl Stream {
     /// Starts at the first packet.
     pub fn new(seq_ext: u64) -> Self {
-        let mut stream = Self {
-            first: seq_ext,
-            highest: seq_ext,
-            received: 0,
-            window: [0; 16],
-        };
+        let mut stream = Self { first: seq_ext, highest: seq_ext, received: 0, window: [0; 16] };
         stream.mark(seq_ext);
         stream.received = 1;
         stream
@@ -82,9 +76,7 @@ impl Stream {
 
     /// Packets that never came, and a fresh start from the newest.
     pub fn take_lost(&mut self) -> u64 {
-        let lost = (self.highest + 1)
-            .saturating_sub(self.first)
-            .saturating_sub(self.received);
+        let lost = (self.highest + 1).saturating_sub(self.first).saturating_sub(self.received);
         self.first = self.highest + 1;
         self.received = 0;
         lost

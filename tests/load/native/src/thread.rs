@@ -58,10 +58,7 @@ pub struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            started_wall: SystemTime::now(),
-        }
+        Self { started: Instant::now(), started_wall: SystemTime::now() }
     }
 
     /// Now.
@@ -70,11 +67,8 @@ impl Clock {
     }
 
     /// A wall-clock time of the kernel on this clock.
-    pub fn from_wall_us(&self, wall: Duration) -> u64 {
-        let started = self
-            .started_wall
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+    pub fn us_at_wall(&self, wall: Duration) -> u64 {
+        let started = self.started_wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         wall.saturating_sub(started).as_micros() as u64
     }
 }
@@ -179,13 +173,7 @@ fn apply(
     context: &mut Context,
 ) {
     match command {
-        Command::AddPeer {
-            peer,
-            server,
-            username,
-            local_pwd,
-            remote_pwd,
-        } => {
+        Command::AddPeer { peer, server, username, local_pwd, remote_pwd } => {
             let local = SocketAddr::from(([127, 0, 0, 1], 0));
             let Ok(mut socket) = UdpSocket::bind(local).and_then(|s| s.connect(server).map(|()| s))
             else {
@@ -193,14 +181,9 @@ fn apply(
             };
             let timed = setsockopt(&socket, ReceiveTimestampns, &true).is_ok();
             let token = Token(peer as usize);
-            let watched = poll
-                .registry()
-                .register(&mut socket, token, Interest::READABLE);
+            let watched = poll.registry().register(&mut socket, token, Interest::READABLE);
             if timed && watched.is_ok() {
-                peers.insert(
-                    peer,
-                    Peer::new(peer, socket, username, local_pwd, remote_pwd),
-                );
+                peers.insert(peer, Peer::new(peer, socket, username, local_pwd, remote_pwd));
             }
         }
         Command::SendDtls { peer, data } => {
@@ -239,11 +222,7 @@ fn publish_events(shared: &Shared, context: &mut Context) {
     if context.events.is_empty() {
         return;
     }
-    shared
-        .events
-        .lock()
-        .expect("no holder panics")
-        .append(&mut context.events);
+    shared.events.lock().expect("no holder panics").append(&mut context.events);
     // A full counter is already readable.
     let _ = rustix::io::write(&shared.event_fd, &1u64.to_ne_bytes());
 }

@@ -40,11 +40,7 @@ impl Encoding {
         } else if view.is_frame_start || !view.is_marker {
             // A late start may complete a key frame whose later parts are here already.
             let later = (seq_ext + 1..seq_ext + MAX_WALK)
-                .map_while(|seq| {
-                    self.ring
-                        .view(seq)
-                        .filter(|later| later.ts_rtp == view.ts_rtp)
-                })
+                .map_while(|seq| self.ring.view(seq).filter(|later| later.ts_rtp == view.ts_rtp))
                 .find(|later| later.is_key)
                 .map(|later| later.seq_ext);
             if let Some(later) = later {
@@ -68,10 +64,7 @@ impl Encoding {
         let Some(ts) = self.ring.view(seq_ext).map(|view| view.ts_rtp) else {
             return;
         };
-        if self
-            .key
-            .is_some_and(|key| key.ts_rtp == ts || key.seq_ext > seq_ext)
-        {
+        if self.key.is_some_and(|key| key.ts_rtp == ts || key.seq_ext > seq_ext) {
             return;
         }
         let start = (0..MAX_WALK)

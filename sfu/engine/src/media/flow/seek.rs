@@ -30,16 +30,12 @@ impl Flow {
         emit: &mut impl FnMut(&Encoding, Outgoing),
     ) {
         let encoding = &encodings[usize::from(self.target)];
-        let max_age_us = if self.phase == Phase::Waiting {
-            MAX_AGE_US
-        } else {
-            SWITCH_AGE_US
-        };
+        let max_age_us = if self.phase == Phase::Waiting { MAX_AGE_US } else { SWITCH_AGE_US };
         let start = match self.is_audio {
             true => audio_start(encoding),
-            false => encoding
-                .key
-                .filter(|key| is_young(now, key, max_age_us) && is_held(encoding, key)),
+            false => {
+                encoding.key.filter(|key| is_young(now, key, max_age_us) && is_held(encoding, key))
+            }
         };
         let Some((start, codec)) = start.zip(encoding.codec) else {
             self.drain_until_us = None;
@@ -127,11 +123,7 @@ impl Flow {
                 Some(used_us) => ticks(now.saturating_sub(used_us) as i64, hz) as u32 + 1,
                 None => 0,
             };
-            self.base_ts = self
-                .from
-                .out_ts
-                .wrapping_add(first_ts)
-                .wrapping_sub(start.ts_rtp);
+            self.base_ts = self.from.out_ts.wrapping_add(first_ts).wrapping_sub(start.ts_rtp);
             self.base_ts = self.base_ts.wrapping_sub(relation);
             return Timestamps::plain(relation.wrapping_add(self.base_ts));
         }
@@ -179,10 +171,7 @@ fn audio_start(encoding: &Encoding) -> Option<KeyMark> {
     if encoding.log.is_empty() {
         return None;
     }
-    let view = encoding
-        .ring
-        .view(newest)
-        .filter(|view| !view.is_padding_only())?;
+    let view = encoding.ring.view(newest).filter(|view| !view.is_padding_only())?;
     Some(KeyMark {
         seq_ext: newest,
         ts_rtp: view.ts_rtp,

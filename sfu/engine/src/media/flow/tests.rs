@@ -4,16 +4,8 @@ use super::*;
 use crate::api::{Codec, EncodingConfig};
 use crate::media::encoding::Incoming;
 
-const LAYERS: Layers = Layers {
-    spatial: 0,
-    temporal: 7,
-    paused: false,
-};
-const FRESH: FlowStart = FlowStart {
-    out_seq_ext: 100,
-    out_ts: 0,
-    used_us: None,
-};
+const LAYERS: Layers = Layers { spatial: 0, temporal: 7, paused: false };
+const FRESH: FlowStart = FlowStart { out_seq_ext: 100, out_ts: 0, used_us: None };
 
 struct Bench {
     encodings: Vec<Encoding>,
@@ -35,15 +27,7 @@ struct Packet {
 }
 
 fn packet(seq: u16, frame: u16) -> Packet {
-    Packet {
-        seq,
-        frame,
-        temporal: 0,
-        is_sync: false,
-        is_key: false,
-        is_first: true,
-        is_last: true,
-    }
+    Packet { seq, frame, temporal: 0, is_sync: false, is_key: false, is_first: true, is_last: true }
 }
 
 fn vp8(packet: Packet, has_pid: bool) -> Vec<u8> {
@@ -87,10 +71,7 @@ impl Bench {
 
     fn pull(&mut self) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        self.flow
-            .pull(self.now, &self.encodings, &mut self.timeline, |_, one| {
-                out.push(one)
-            });
+        self.flow.pull(self.now, &self.encodings, &mut self.timeline, |_, one| out.push(one));
         self.encodings[0].log.clear();
         self.now += 33_000;
         out
@@ -100,16 +81,11 @@ impl Bench {
     fn step(&mut self, packet: Packet) -> Vec<(u64, u16)> {
         self.insert(packet, &vp8(packet, true));
         let left = self.pull();
-        left.iter()
-            .map(|one| (one.out_seq_ext, one.pid.unwrap()))
-            .collect()
+        left.iter().map(|one| (one.out_seq_ext, one.pid.unwrap())).collect()
     }
 
     fn start(&mut self) -> u16 {
-        let key = Packet {
-            is_key: true,
-            ..packet(10, 1)
-        };
+        let key = Packet { is_key: true, ..packet(10, 1) };
         self.step(key)[0].1
     }
 }
@@ -118,26 +94,11 @@ impl Bench {
 fn edge_04_nothing_leaves_before_the_start_of_a_key_frame() {
     let mut bench = Bench::new(LAYERS);
     assert_eq!(bench.step(packet(8, 1)), []);
-    let second_half = Packet {
-        is_first: false,
-        ..packet(10, 2)
-    };
-    assert_eq!(
-        bench.step(second_half),
-        [],
-        "its first packet was overtaken"
-    );
-    let first_half = Packet {
-        is_key: true,
-        is_last: false,
-        ..packet(9, 2)
-    };
+    let second_half = Packet { is_first: false, ..packet(10, 2) };
+    assert_eq!(bench.step(second_half), [], "its first packet was overtaken");
+    let first_half = Packet { is_key: true, is_last: false, ..packet(9, 2) };
     let left = bench.step(first_half);
-    assert_eq!(
-        left.iter().map(|one| one.0).collect::<Vec<_>>(),
-        [100, 101],
-        "in order"
-    );
+    assert_eq!(left.iter().map(|one| one.0).collect::<Vec<_>>(), [100, 101], "in order");
 }
 
 #[test]
@@ -158,75 +119,39 @@ fn edge_05_late_padding_fills_its_number_with_an_empty_packet() {
     assert_eq!(bench.step(packet(12, 2))[0].0, 102);
     bench.insert(packet(11, 1), &[]);
     let left = bench.pull();
-    assert_eq!(
-        (left[0].out_seq_ext, left[0].content),
-        (101, Content::Empty)
-    );
+    assert_eq!((left[0].out_seq_ext, left[0].content), (101, Content::Empty));
 }
 
 #[test]
 fn edge_06_a_filtered_picture_closes_up_and_its_late_rest_stays_out() {
-    let mut bench = Bench::new(Layers {
-        temporal: 0,
-        ..LAYERS
-    });
+    let mut bench = Bench::new(Layers { temporal: 0, ..LAYERS });
     let pid = bench.start();
-    let upper = Packet {
-        temporal: 1,
-        is_last: false,
-        ..packet(11, 2)
-    };
+    let upper = Packet { temporal: 1, is_last: false, ..packet(11, 2) };
     assert_eq!(bench.step(upper), []);
     // The picture's second packet is missing; the next picture says that nothing else is.
     assert_eq!(bench.step(packet(13, 3)), [(101, pid + 1)]);
-    let rest = Packet {
-        temporal: 1,
-        is_first: false,
-        ..packet(12, 2)
-    };
+    let rest = Packet { temporal: 1, is_first: false, ..packet(12, 2) };
     assert_eq!(bench.step(rest), []);
     assert_eq!(bench.step(packet(14, 4)), [(102, pid + 2)]);
 }
 
 #[test]
 fn edge_12_after_a_gap_that_nothing_explains_a_filtered_picture_goes_out_whole() {
-    let mut bench = Bench::new(Layers {
-        temporal: 0,
-        ..LAYERS
-    });
+    let mut bench = Bench::new(Layers { temporal: 0, ..LAYERS });
     let pid = bench.start();
-    let upper = Packet {
-        temporal: 1,
-        is_last: false,
-        ..packet(13, 3)
-    };
+    let upper = Packet { temporal: 1, is_last: false, ..packet(13, 3) };
     assert_eq!(bench.step(upper), [(103, pid + 2)]);
-    let rest = Packet {
-        temporal: 1,
-        is_first: false,
-        ..packet(14, 3)
-    };
+    let rest = Packet { temporal: 1, is_first: false, ..packet(14, 3) };
     assert_eq!(bench.step(rest), [(104, pid + 2)]);
-    assert_eq!(
-        bench.step(packet(12, 2)),
-        [(102, pid + 1)],
-        "what was missing comes in its place"
-    );
+    assert_eq!(bench.step(packet(12, 2)), [(102, pid + 1)], "what was missing comes in its place");
 }
 
 #[test]
 fn edge_13_temporal_layers_go_up_at_sync_pictures_only() {
-    let mut bench = Bench::new(Layers {
-        temporal: 0,
-        ..LAYERS
-    });
+    let mut bench = Bench::new(Layers { temporal: 0, ..LAYERS });
     bench.start();
     bench.flow.set_layers(LAYERS);
-    let upper = |seq, frame, is_sync| Packet {
-        temporal: 1,
-        is_sync,
-        ..packet(seq, frame)
-    };
+    let upper = |seq, frame, is_sync| Packet { temporal: 1, is_sync, ..packet(seq, frame) };
     assert_eq!(bench.step(upper(11, 2, false)), []);
     assert_eq!(bench.step(packet(12, 3)).len(), 1);
     assert_eq!(bench.step(upper(13, 4, true)).len(), 1);
@@ -237,10 +162,7 @@ fn edge_13_temporal_layers_go_up_at_sync_pictures_only() {
 #[test]
 fn edge_10_a_stream_without_picture_ids_is_forwarded_without() {
     let mut bench = Bench::new(LAYERS);
-    let key = Packet {
-        is_key: true,
-        ..packet(10, 1)
-    };
+    let key = Packet { is_key: true, ..packet(10, 1) };
     bench.insert(key, &vp8(key, false));
     let left = bench.pull();
     assert_eq!((left.len(), left[0].pid, left[0].tl0), (1, None, None));
@@ -256,10 +178,7 @@ fn edge_21_timestamps_go_on_whether_or_not_they_advanced_during_a_mute() {
         bench.flow.stop();
         bench.encodings[0].on_mute();
         bench.now += 1_000_000;
-        let key = Packet {
-            is_key: true,
-            ..packet(12, frame_after)
-        };
+        let key = Packet { is_key: true, ..packet(12, frame_after) };
         bench.insert(key, &vp8(key, true));
         let left = bench.pull();
         assert_eq!(left[0].out_seq_ext, 102);
@@ -269,14 +188,8 @@ fn edge_21_timestamps_go_on_whether_or_not_they_advanced_during_a_mute() {
 
 #[test]
 fn a_paused_flow_lets_nothing_out() {
-    let mut bench = Bench::new(Layers {
-        paused: true,
-        ..LAYERS
-    });
-    let key = Packet {
-        is_key: true,
-        ..packet(10, 1)
-    };
+    let mut bench = Bench::new(Layers { paused: true, ..LAYERS });
+    let key = Packet { is_key: true, ..packet(10, 1) };
     assert_eq!(bench.step(key), []);
     assert!(!bench.flow.is_busy());
 }

@@ -40,11 +40,7 @@ fn edge_06_late_packet_keeps_its_number_whatever_was_left_out_since() {
     assert_eq!(epoch.out_seq_ext(1005), Some(53));
     assert_eq!(epoch.out_seq_ext(1001), Some(51));
     assert_eq!(epoch.out_seq_ext(1002), Some(52));
-    assert_eq!(
-        epoch.out_seq_ext(1003),
-        None,
-        "a late copy of what was left out stays out"
-    );
+    assert_eq!(epoch.out_seq_ext(1003), None, "a late copy of what was left out stays out");
     assert_eq!(epoch.out_seq_ext(1006), Some(54));
 }
 
@@ -56,15 +52,9 @@ fn edge_06_bits_do_not_leak_into_the_next_round_of_the_window() {
         epoch.advance(seq);
     }
     assert_eq!(epoch.out_seq_ext(SEQ_WINDOW), Some(SEQ_WINDOW - 1));
-    assert_eq!(
-        epoch.out_seq_ext(2 * SEQ_WINDOW - 2),
-        Some(2 * SEQ_WINDOW - 3)
-    );
+    assert_eq!(epoch.out_seq_ext(2 * SEQ_WINDOW - 2), Some(2 * SEQ_WINDOW - 3));
     epoch.advance(10 * SEQ_WINDOW);
-    assert_eq!(
-        epoch.out_seq_ext(10 * SEQ_WINDOW),
-        Some(10 * SEQ_WINDOW - 1)
-    );
+    assert_eq!(epoch.out_seq_ext(10 * SEQ_WINDOW), Some(10 * SEQ_WINDOW - 1));
 }
 
 #[test]
@@ -87,10 +77,7 @@ fn edge_10_picture_ids_are_continuous_over_left_out_pictures_and_roll_over() {
     for step in 0..40_000u32 {
         pid = (pid + 1) & PICTURE_MASK;
         epoch.advance_picture(pid);
-        assert_eq!(
-            u32::from(epoch.out_pid(pid)),
-            (9 + step) & u32::from(PICTURE_MASK)
-        );
+        assert_eq!(u32::from(epoch.out_pid(pid)), (9 + step) & u32::from(PICTURE_MASK));
     }
 }
 

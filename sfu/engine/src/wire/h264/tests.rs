@@ -1,10 +1,7 @@
 use super::*;
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 fn stap_a(nals: &[&[u8]]) -> Vec<u8> {
@@ -27,26 +24,10 @@ const IDR_LATER_SLICE: &[u8] = &[0x65, 0x00, 0x52];
 fn sizes_that_x264_writes() {
     for (hex, size, profile) in [
         (SPS_360P, (640, 360), 66),
-        (
-            "6764001facd9405005ba10000003001000000303c0f1831960",
-            (1280, 720),
-            100,
-        ),
-        (
-            "674d4015eca0d8ff2708000003000800000301e078b16cb0",
-            (426, 240),
-            77,
-        ),
-        (
-            "67640028acd94078044fdc20000003002000000783e2c5b2c0",
-            (1920, 1080),
-            100,
-        ),
-        (
-            "67f4001e919b281407b420000003002000000781e2c5b2c0",
-            (640, 480),
-            244,
-        ),
+        ("6764001facd9405005ba10000003001000000303c0f1831960", (1280, 720), 100),
+        ("674d4015eca0d8ff2708000003000800000301e078b16cb0", (426, 240), 77),
+        ("67640028acd94078044fdc20000003002000000783e2c5b2c0", (1920, 1080), 100),
+        ("67f4001e919b281407b420000003002000000781e2c5b2c0", (640, 480), 244),
     ] {
         let sps = parse_sps(&bytes(hex)).unwrap();
         assert_eq!(((sps.width, sps.height), sps.profile), (size, profile));
@@ -119,17 +100,8 @@ fn edge_15_lengths_in_aggregates_and_fragments() {
     let all: Vec<_> = nal_pieces(&payload).collect();
     assert_eq!(all, [NalPiece::Whole(PPS)]);
     // Empty units, nested aggregates, half a length.
-    for rest in [
-        &[0x00, 0x00][..],
-        &[0x00, 0x01, 0x78],
-        &[0x00, 0x01, 0x7c],
-        &[0x00],
-    ] {
-        assert_eq!(
-            nal_pieces(&[&[0x78], rest].concat()).count(),
-            0,
-            "{rest:02x?}"
-        );
+    for rest in [&[0x00, 0x00][..], &[0x00, 0x01, 0x78], &[0x00, 0x01, 0x7c], &[0x00]] {
+        assert_eq!(nal_pieces(&[&[0x78], rest].concat()).count(), 0, "{rest:02x?}");
     }
     assert_eq!(parse_info(&[0x78]), None);
     assert_eq!(nal_pieces(&[0x7c]).count(), 0);
@@ -149,21 +121,9 @@ fn fragments_rebuild_the_unit() {
     assert_eq!(
         pieces,
         [
-            NalPiece::Start {
-                header: 0x65,
-                data: &[1, 2],
-                is_end: false
-            },
-            NalPiece::Continuation {
-                kind: 5,
-                data: &[3],
-                is_end: false
-            },
-            NalPiece::Continuation {
-                kind: 5,
-                data: &[4],
-                is_end: true
-            },
+            NalPiece::Start { header: 0x65, data: &[1, 2], is_end: false },
+            NalPiece::Continuation { kind: 5, data: &[3], is_end: false },
+            NalPiece::Continuation { kind: 5, data: &[4], is_end: true },
         ]
     );
     assert!(pieces.iter().all(|piece| piece.kind() == NAL_IDR));

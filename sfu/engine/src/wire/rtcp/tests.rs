@@ -47,30 +47,14 @@ fn a_compound_as_we_send_it() {
         assert!(writer.bye(&[7, 8]));
     });
     let all: Vec<_> = packets(&bytes).collect();
-    let RtcpPacket::SenderReport { info: got, reports } = all[0] else {
-        panic!("{:?}", all[0])
-    };
+    let RtcpPacket::SenderReport { info: got, reports } = all[0] else { panic!("{:?}", all[0]) };
     assert_eq!(got, info);
     assert_eq!(reports.collect::<Vec<_>>(), [REPORT, REPORT]);
     assert_eq!(all[1], RtcpPacket::SourceDescription);
-    assert_eq!(
-        all[2],
-        RtcpPacket::Pli {
-            sender_ssrc: 1,
-            media_ssrc: 2
-        }
-    );
-    let RtcpPacket::Fir {
-        sender_ssrc: 1,
-        entries,
-    } = all[3]
-    else {
-        panic!("{:?}", all[3])
-    };
+    assert_eq!(all[2], RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 });
+    let RtcpPacket::Fir { sender_ssrc: 1, entries } = all[3] else { panic!("{:?}", all[3]) };
     assert_eq!(entries.collect::<Vec<_>>(), [(2, 3)]);
-    let RtcpPacket::Bye(ssrcs) = all[4] else {
-        panic!("{:?}", all[4])
-    };
+    let RtcpPacket::Bye(ssrcs) = all[4] else { panic!("{:?}", all[4]) };
     assert_eq!(ssrcs.collect::<Vec<_>>(), [7, 8]);
     assert_eq!(all.len(), 5);
 }
@@ -96,25 +80,12 @@ fn every_cname_length_is_padded_with_at_least_one_zero() {
 
 #[test]
 fn losses_are_signed_24_bits() {
-    for (given, read) in [
-        (0, 0),
-        (-1, -1),
-        (0x7f_ffff, 0x7f_ffff),
-        (i32::MAX, 0x7f_ffff),
-        (i32::MIN, -0x80_0000),
-    ] {
-        let report = ReportBlock {
-            num_lost: given,
-            ..REPORT
-        };
+    for (given, read) in
+        [(0, 0), (-1, -1), (0x7f_ffff, 0x7f_ffff), (i32::MAX, 0x7f_ffff), (i32::MIN, -0x80_0000)]
+    {
+        let report = ReportBlock { num_lost: given, ..REPORT };
         let bytes = written(|writer| assert!(writer.receiver_report(1, &[report])));
-        let RtcpPacket::ReceiverReport {
-            ssrc: 1,
-            mut reports,
-        } = only(&bytes)
-        else {
-            panic!()
-        };
+        let RtcpPacket::ReceiverReport { ssrc: 1, mut reports } = only(&bytes) else { panic!() };
         let got = reports.next().unwrap();
         assert_eq!((got.num_lost, got.fraction_lost), (read, 64));
     }
@@ -124,19 +95,8 @@ fn losses_are_signed_24_bits() {
 fn edge_20_round_trip_time_is_never_negative() {
     assert_eq!(REPORT.rtt_us(0x1234_5678 + 65_536 + 6_554), Some(100_006));
     assert_eq!(REPORT.rtt_us(0x1234_5678 + 65_535), None);
-    assert_eq!(
-        ReportBlock {
-            last_sr: 0,
-            ..REPORT
-        }
-        .rtt_us(5),
-        None
-    );
-    let wrapping = ReportBlock {
-        last_sr: u32::MAX - 9,
-        delay_since_last_sr: 0,
-        ..REPORT
-    };
+    assert_eq!(ReportBlock { last_sr: 0, ..REPORT }.rtt_us(5), None);
+    let wrapping = ReportBlock { last_sr: u32::MAX - 9, delay_since_last_sr: 0, ..REPORT };
     assert_eq!(wrapping.rtt_us(65_526), Some(1_000_000));
 }
 
@@ -151,14 +111,8 @@ fn edge_20_sdes_and_xr_of_any_content_are_skipped() {
         all,
         [
             RtcpPacket::SourceDescription,
-            RtcpPacket::Other {
-                packet_type: 207,
-                format: 0
-            },
-            RtcpPacket::Pli {
-                sender_ssrc: 1,
-                media_ssrc: 2
-            },
+            RtcpPacket::Other { packet_type: 207, format: 0 },
+            RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 },
         ]
     );
 }
@@ -180,19 +134,8 @@ fn a_malformed_packet_does_not_hide_the_next() {
         bytes.extend_from_slice(&pli);
         let all: Vec<_> = packets(&bytes).collect();
         assert_eq!(all.len(), 2, "{bad:02x?}");
-        assert_eq!(
-            all[0],
-            RtcpPacket::Malformed {
-                packet_type: bad[1]
-            }
-        );
-        assert_eq!(
-            all[1],
-            RtcpPacket::Pli {
-                sender_ssrc: 1,
-                media_ssrc: 2
-            }
-        );
+        assert_eq!(all[0], RtcpPacket::Malformed { packet_type: bad[1] });
+        assert_eq!(all[1], RtcpPacket::Pli { sender_ssrc: 1, media_ssrc: 2 });
     }
 }
 
@@ -214,12 +157,7 @@ fn nack_takes_what_fits() {
     assert_eq!(writer.len(), 52);
     assert_eq!(writer.nack(1, 2, &seqs), 0);
     assert_eq!(writer.nack(1, 2, &[]), 0);
-    let RtcpPacket::Nack {
-        sender_ssrc: 1,
-        media_ssrc: 2,
-        seqs: got,
-    } = only(&out[..52])
-    else {
+    let RtcpPacket::Nack { sender_ssrc: 1, media_ssrc: 2, seqs: got } = only(&out[..52]) else {
         panic!()
     };
     assert_eq!(got.collect::<Vec<_>>(), seqs[..10]);
@@ -252,9 +190,7 @@ fn what_does_not_fit_leaves_the_compound_as_it_was() {
 fn absurd_remb_exponent_means_no_limit() {
     let mut bytes = written(|writer| assert!(writer.remb(1, 1_000, &[2])));
     bytes[17] = 0xff;
-    let RtcpPacket::Remb { rate_bps, .. } = only(&bytes) else {
-        panic!()
-    };
+    let RtcpPacket::Remb { rate_bps, .. } = only(&bytes) else { panic!() };
     assert_eq!(rate_bps, u64::MAX);
 }
 

@@ -14,13 +14,8 @@ const MAP: ExtMap = ExtMap {
     dependency: 9,
 };
 
-const HEADER: RtpHeader = RtpHeader {
-    is_marker: true,
-    pt: 96,
-    seq: 0xfffe,
-    ts_rtp: 0xdead_beef,
-    ssrc: 0x1234_5678,
-};
+const HEADER: RtpHeader =
+    RtpHeader { is_marker: true, pt: 96, seq: 0xfffe, ts_rtp: 0xdead_beef, ssrc: 0x1234_5678 };
 
 fn with_extension(profile: u16, elements: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
@@ -40,23 +35,7 @@ fn a_view_fits_a_cache_line() {
 
 #[test]
 fn plain_header() {
-    let packet = [
-        0x80,
-        0x80 | 111,
-        0xab,
-        0xcd,
-        0,
-        0,
-        0,
-        9,
-        0,
-        0,
-        0,
-        7,
-        1,
-        2,
-        3,
-    ];
+    let packet = [0x80, 0x80 | 111, 0xab, 0xcd, 0, 0, 0, 9, 0, 0, 0, 7, 1, 2, 3];
     let view = RtpView::parse(&packet, &MAP).unwrap();
     assert_eq!(
         (view.is_marker, view.pt, view.seq, view.ts_rtp, view.ssrc),
@@ -71,10 +50,7 @@ fn csrcs_are_skipped() {
     let mut packet = vec![0x82, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
     packet.extend_from_slice(&[9; 8]);
     packet.push(42);
-    assert_eq!(
-        RtpView::parse(&packet, &MAP).unwrap().payload(&packet),
-        &[42]
-    );
+    assert_eq!(RtpView::parse(&packet, &MAP).unwrap().payload(&packet), &[42]);
     assert_eq!(RtpView::parse(&packet[..19], &MAP), None);
 }
 
@@ -117,18 +93,12 @@ fn edge_18_two_byte_extensions_with_any_appbits() {
 fn foreign_profiles_and_overruns_keep_the_packet() {
     let packet = with_extension(0xabac, &[0x10, b'a', 0, 0], &[5]);
     let view = RtpView::parse(&packet, &MAP).unwrap();
-    assert_eq!(
-        (view.extensions, view.payload(&packet)),
-        (RtpExtensions::default(), &[5][..])
-    );
+    assert_eq!((view.extensions, view.payload(&packet)), (RtpExtensions::default(), &[5][..]));
     // The second element claims 16 bytes of which one is there.
     let packet = with_extension(0xbede, &[0x10, b'a', 0x2f, 1], &[5]);
     let view = RtpView::parse(&packet, &MAP).unwrap();
     assert_eq!(view.extensions.mid.unwrap().of(&packet), b"a");
-    assert_eq!(
-        (view.extensions.rid, view.payload(&packet)),
-        (None, &[5][..])
-    );
+    assert_eq!((view.extensions.rid, view.payload(&packet)), (None, &[5][..]));
     // Id 15 ends the one-byte form.
     let packet = with_extension(0xbede, &[0xf0, 0, 0x10, b'a'], &[5]);
     assert_eq!(RtpView::parse(&packet, &MAP).unwrap().extensions.mid, None);
@@ -138,10 +108,7 @@ fn foreign_profiles_and_overruns_keep_the_packet() {
 fn wrong_value_sizes_are_left_out() {
     let elements = [0x50, 1, 0x61, 1, 2, 0x72, 1, 2, 3];
     let packet = with_extension(0xbede, &elements, &[]);
-    assert_eq!(
-        RtpView::parse(&packet, &MAP).unwrap().extensions,
-        RtpExtensions::default()
-    );
+    assert_eq!(RtpView::parse(&packet, &MAP).unwrap().extensions, RtpExtensions::default());
 }
 
 #[test]
@@ -155,9 +122,8 @@ fn extension_block_longer_than_the_packet_is_refused() {
 #[test]
 fn edge_5_padding_is_not_payload() {
     let mut packet = [0u8; 64];
-    let len = RtpWriter::new(MAP)
-        .write_header(&mut packet, &HEADER, &OutExtensions::default())
-        .unwrap();
+    let len =
+        RtpWriter::new(MAP).write_header(&mut packet, &HEADER, &OutExtensions::default()).unwrap();
     // Padding only: a probe.
     let end = append_padding(&mut packet, len, 40).unwrap();
     let view = RtpView::parse(&packet[..end], &MAP).unwrap();
@@ -176,54 +142,28 @@ fn edge_5_padding_is_not_payload() {
 #[test]
 fn an_rtx_packet_shows_its_original() {
     let mut packet = [0u8; 64];
-    let values = OutExtensions {
-        repaired_rid: Some(b"h"),
-        ..OutExtensions::default()
-    };
-    let mut len = RtpWriter::new(MAP)
-        .write_header(&mut packet, &HEADER, &values)
-        .unwrap();
+    let values = OutExtensions { repaired_rid: Some(b"h"), ..OutExtensions::default() };
+    let mut len = RtpWriter::new(MAP).write_header(&mut packet, &HEADER, &values).unwrap();
     len += write_osn(&mut packet[len..], 0x4242).unwrap();
     packet[len..len + 3].copy_from_slice(&[7, 8, 9]);
     let datagram = &packet[..len + 3];
     let rtx = RtpView::parse(datagram, &MAP).unwrap();
-    assert_eq!(
-        parse_osn(rtx.payload(datagram)),
-        Some((0x4242, &[7, 8, 9][..]))
-    );
+    assert_eq!(parse_osn(rtx.payload(datagram)), Some((0x4242, &[7, 8, 9][..])));
     let original = rtx.to_rtx_original(datagram, 100, 55).unwrap();
-    assert_eq!(
-        (original.pt, original.seq, original.ssrc),
-        (100, 0x4242, 55)
-    );
-    assert_eq!(
-        (original.ts_rtp, original.is_marker),
-        (rtx.ts_rtp, rtx.is_marker)
-    );
+    assert_eq!((original.pt, original.seq, original.ssrc), (100, 0x4242, 55));
+    assert_eq!((original.ts_rtp, original.is_marker), (rtx.ts_rtp, rtx.is_marker));
     assert_eq!(original.payload(datagram), &[7, 8, 9]);
     // A probe without an original.
     let short = &packet[..len - 1];
-    assert_eq!(
-        RtpView::parse(short, &MAP)
-            .unwrap()
-            .to_rtx_original(short, 100, 55),
-        None
-    );
+    assert_eq!(RtpView::parse(short, &MAP).unwrap().to_rtx_original(short, 100, 55), None);
 }
 
 #[test]
 fn unnegotiated_extensions_are_left_out() {
     let mut out = [0u8; 64];
-    let values = OutExtensions {
-        mid: Some(b"0"),
-        twcc: Some(1),
-        ..OutExtensions::default()
-    };
+    let values = OutExtensions { mid: Some(b"0"), twcc: Some(1), ..OutExtensions::default() };
     let writer = RtpWriter::new(ExtMap::default());
-    assert_eq!(
-        writer.write_header(&mut out, &HEADER, &values),
-        Some(HEADER_SIZE)
-    );
+    assert_eq!(writer.write_header(&mut out, &HEADER, &values), Some(HEADER_SIZE));
     assert_eq!(out[0], 0x80);
 }
 
@@ -237,18 +177,11 @@ fn large_dependency_descriptor_takes_the_two_byte_form() {
             dependency: Some(&descriptor[..len]),
             ..OutExtensions::default()
         };
-        RtpWriter::new(MAP)
-            .write_header(&mut out, &HEADER, &values)
-            .unwrap();
+        RtpWriter::new(MAP).write_header(&mut out, &HEADER, &values).unwrap();
         assert_eq!(out[12..14], profile);
     }
-    let values = OutExtensions {
-        mid: Some(b"0"),
-        ..OutExtensions::default()
-    };
-    RtpWriter::new(ExtMap { mid: 15, ..MAP })
-        .write_header(&mut out, &HEADER, &values)
-        .unwrap();
+    let values = OutExtensions { mid: Some(b"0"), ..OutExtensions::default() };
+    RtpWriter::new(ExtMap { mid: 15, ..MAP }).write_header(&mut out, &HEADER, &values).unwrap();
     assert_eq!(out[12..14], [0x10, 0x00]);
 }
 

@@ -100,10 +100,7 @@ impl RtpWriter {
                     &cell_send_time[1..]
                 }),
             ),
-            (
-                map.abs_capture_time,
-                values.abs_capture_time.unwrap_or_default(),
-            ),
+            (map.abs_capture_time, values.abs_capture_time.unwrap_or_default()),
             (
                 map.video_orientation,
                 values.video_orientation.map_or(&[], |byte| {
@@ -120,11 +117,7 @@ impl RtpWriter {
 /// Writes the header and the elements that have an id and a value.
 #[inline]
 fn write_elements(out: &mut [u8], header: &RtpHeader, elements: &[(u8, &[u8])]) -> Option<usize> {
-    let present = || {
-        elements
-            .iter()
-            .filter(|(id, value)| *id != 0 && !value.is_empty())
-    };
+    let present = || elements.iter().filter(|(id, value)| *id != 0 && !value.is_empty());
     let has_extensions = present().next().is_some();
     let mut cursor = Cursor::new(out);
     cursor.put_u8(if has_extensions { 0x90 } else { 0x80 });

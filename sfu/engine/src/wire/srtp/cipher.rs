@@ -18,15 +18,8 @@ const ROC_SEARCH_PACKET_MAX: usize = 2048;
 
 /// Session keys of SRTP or of SRTCP.
 pub(super) enum Cipher {
-    Gcm {
-        key: Box<aead::LessSafeKey>,
-        salt: [u8; 12],
-    },
-    CmSha1 {
-        key: Box<Aes128>,
-        auth: Box<Hmac<Sha1>>,
-        salt: [u8; 14],
-    },
+    Gcm { key: Box<aead::LessSafeKey>, salt: [u8; 12] },
+    CmSha1 { key: Box<Aes128>, auth: Box<Hmac<Sha1>>, salt: [u8; 14] },
 }
 
 impl std::fmt::Debug for Cipher {
@@ -63,9 +56,8 @@ impl Cipher {
         match self {
             Cipher::Gcm { key, salt } => {
                 let nonce = aead::Nonce::assume_unique_for_key(gcm_rtp_iv(salt, ssrc, index));
-                let sealed = key
-                    .seal_in_place_separate_tag(nonce, aead::Aad::from(&*header), body)
-                    .ok()?;
+                let sealed =
+                    key.seal_in_place_separate_tag(nonce, aead::Aad::from(&*header), body).ok()?;
                 tag.copy_from_slice(sealed.as_ref());
             }
             Cipher::CmSha1 { key, auth, salt } => {
@@ -98,10 +90,7 @@ impl Cipher {
             return Some((len, index));
         }
         packet.copy_from_slice(copy);
-        Some((
-            self.open_rtp(packet, header_len, ssrc, alternative)?,
-            alternative,
-        ))
+        Some((self.open_rtp(packet, header_len, ssrc, alternative)?, alternative))
     }
 
     #[inline]
@@ -117,8 +106,7 @@ impl Cipher {
             Cipher::Gcm { key, salt } => {
                 let (header, body) = packet.split_at_mut_checked(header_len)?;
                 let nonce = aead::Nonce::assume_unique_for_key(gcm_rtp_iv(salt, ssrc, index));
-                key.open_in_place(nonce, aead::Aad::from(&*header), body)
-                    .ok()?;
+                key.open_in_place(nonce, aead::Aad::from(&*header), body).ok()?;
             }
             Cipher::CmSha1 { key, auth, salt } => {
                 let (plain, tag) = packet.split_at_mut_checked(len)?;
@@ -144,9 +132,7 @@ impl Cipher {
 
     /// `packet` ends with room for tag and index.
     pub(super) fn seal_rtcp(&self, packet: &mut [u8], ssrc: u32, word: u32) -> Option<()> {
-        let len = packet
-            .len()
-            .checked_sub(self.tag_size() + RTCP_INDEX_SIZE)?;
+        let len = packet.len().checked_sub(self.tag_size() + RTCP_INDEX_SIZE)?;
         let (plain, trailer) = packet.split_at_mut_checked(len)?;
         match self {
             Cipher::Gcm { key, salt } => {
@@ -173,9 +159,7 @@ impl Cipher {
     }
 
     pub(super) fn open_rtcp(&self, packet: &mut [u8], ssrc: u32, word: u32) -> Option<usize> {
-        let len = packet
-            .len()
-            .checked_sub(self.tag_size() + RTCP_INDEX_SIZE)?;
+        let len = packet.len().checked_sub(self.tag_size() + RTCP_INDEX_SIZE)?;
         match self {
             Cipher::Gcm { key, salt } => {
                 let sealed = packet.get_mut(..len + GCM_TAG_SIZE)?;
@@ -207,9 +191,7 @@ fn gcm_rtp_iv(salt: &[u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
     let mut iv = [0u8; 12];
     iv[2..6].copy_from_slice(&ssrc.to_be_bytes());
     iv[6..12].copy_from_slice(&index.to_be_bytes()[2..]);
-    iv.iter_mut()
-        .zip(salt)
-        .for_each(|(byte, salt)| *byte ^= salt);
+    iv.iter_mut().zip(salt).for_each(|(byte, salt)| *byte ^= salt);
     iv
 }
 
@@ -233,9 +215,7 @@ fn cm_iv(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 16] {
     let mut iv = [0u8; 16];
     iv[4..8].copy_from_slice(&ssrc.to_be_bytes());
     iv[8..14].copy_from_slice(&index.to_be_bytes()[2..]);
-    iv.iter_mut()
-        .zip(salt)
-        .for_each(|(byte, salt)| *byte ^= salt);
+    iv.iter_mut().zip(salt).for_each(|(byte, salt)| *byte ^= salt);
     iv
 }
 
@@ -294,10 +274,7 @@ fn derive_cipher(
             let mut salt = [0u8; 12];
             derive(master, master_salt, first_label + 2, &mut salt);
             let key = aead::UnboundKey::new(&aead::AES_128_GCM, &key).ok()?;
-            Cipher::Gcm {
-                key: Box::new(aead::LessSafeKey::new(key)),
-                salt,
-            }
+            Cipher::Gcm { key: Box::new(aead::LessSafeKey::new(key)), salt }
         }
         SrtpProfile::AesCm128HmacSha1_80 => {
             let (mut auth, mut salt) = ([0u8; 20], [0u8; 14]);
@@ -317,10 +294,7 @@ mod tests {
     use super::*;
 
     fn number(hex: &str) -> Vec<u8> {
-        let digits: Vec<u8> = hex
-            .bytes()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .collect();
+        let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         digits
             .chunks(2)
             .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
@@ -354,16 +328,11 @@ mod tests {
     }
 
     fn session_cipher() -> Cipher {
-        let key = aead::UnboundKey::new(
-            &aead::AES_128_GCM,
-            &number("000102030405060708090a0b0c0d0e0f"),
-        )
-        .unwrap();
+        let key =
+            aead::UnboundKey::new(&aead::AES_128_GCM, &number("000102030405060708090a0b0c0d0e0f"))
+                .unwrap();
         let salt = number("5175696420 70726f2071756f").try_into().unwrap();
-        Cipher::Gcm {
-            key: Box::new(aead::LessSafeKey::new(key)),
-            salt,
-        }
+        Cipher::Gcm { key: Box::new(aead::LessSafeKey::new(key)), salt }
     }
 
     #[test]
@@ -374,15 +343,11 @@ mod tests {
         let plain = packet.clone();
         packet.resize(plain.len() + GCM_TAG_SIZE, 0);
         let cipher = session_cipher();
-        cipher
-            .seal_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b)
-            .unwrap();
+        cipher.seal_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b).unwrap();
         let expected = "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f \
                         42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce";
         assert_eq!(packet, number(expected));
-        let len = cipher
-            .open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b)
-            .unwrap();
+        let len = cipher.open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b).unwrap();
         assert_eq!(packet[..len], plain);
     }
 
@@ -395,15 +360,11 @@ mod tests {
         let mut packet = plain.clone();
         packet.resize(plain.len() + GCM_TAG_SIZE + RTCP_INDEX_SIZE, 0);
         let cipher = session_cipher();
-        cipher
-            .seal_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4)
-            .unwrap();
+        cipher.seal_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4).unwrap();
         let expected = "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 \
                         730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4";
         assert_eq!(packet, number(expected));
-        let len = cipher
-            .open_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4)
-            .unwrap();
+        let len = cipher.open_rtcp(&mut packet, 0x4d61_7273, 0x8000_05d4).unwrap();
         assert_eq!(packet[..len], plain);
     }
 }

@@ -13,12 +13,7 @@ pub(super) struct SsrcTable {
 
 impl SsrcTable {
     pub(super) fn new(max: usize) -> Self {
-        SsrcTable {
-            ssrcs: Vec::new(),
-            states: Vec::new(),
-            last: 0,
-            max,
-        }
+        SsrcTable { ssrcs: Vec::new(), states: Vec::new(), last: 0, max }
     }
 
     #[inline]

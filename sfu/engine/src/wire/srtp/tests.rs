@@ -5,10 +5,7 @@ use super::*;
 const PROFILES: [SrtpProfile; 2] = [SrtpProfile::AeadAes128Gcm, SrtpProfile::AesCm128HmacSha1_80];
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hex
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     digits
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
@@ -16,17 +13,12 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 fn key_salt(profile: SrtpProfile) -> Vec<u8> {
-    (0..key_salt_len(profile) as u8)
-        .map(|byte| byte.wrapping_mul(37))
-        .collect()
+    (0..key_salt_len(profile) as u8).map(|byte| byte.wrapping_mul(37)).collect()
 }
 
 fn pair(profile: SrtpProfile) -> (SrtpSender, SrtpReceiver) {
     let key_salt = key_salt(profile);
-    (
-        SrtpSender::new(profile, &key_salt).unwrap(),
-        SrtpReceiver::new(profile, &key_salt).unwrap(),
-    )
+    (SrtpSender::new(profile, &key_salt).unwrap(), SrtpReceiver::new(profile, &key_salt).unwrap())
 }
 
 fn packet(ssrc: u32, seq: u16, payload: &[u8]) -> Vec<u8> {
@@ -70,10 +62,7 @@ fn rfc_3711_and_libsrtp_vector_aes_cm_sha1_80() {
     let len = sender.protect_rtcp(&mut buffer, plain_rtcp.len()).unwrap();
     assert_eq!(buffer[..len], expected);
     let mut receiver = SrtpReceiver::new(profile, &key_salt).unwrap();
-    assert_eq!(
-        receiver.unprotect_rtcp(&mut buffer[..len]),
-        Ok(plain_rtcp.len())
-    );
+    assert_eq!(receiver.unprotect_rtcp(&mut buffer[..len]), Ok(plain_rtcp.len()));
     assert_eq!(buffer[..plain_rtcp.len()], plain_rtcp);
 }
 
@@ -111,10 +100,7 @@ fn wrong_key_sizes_are_refused() {
 fn keys_never_show_in_debug_output() {
     let (sender, receiver) = pair(SrtpProfile::AeadAes128Gcm);
     let text = format!("{sender:?} {receiver:?}");
-    assert!(
-        text.contains("AES-128-GCM") && !text.contains("salt"),
-        "{text}"
-    );
+    assert!(text.contains("AES-128-GCM") && !text.contains("salt"), "{text}");
 }
 
 #[test]
@@ -123,19 +109,11 @@ fn edge_8_replayed_packets_are_refused() {
         let (mut sender, mut receiver) = pair(profile);
         let original = sealed(&mut sender, 7, 100);
         assert!(receiver.unprotect_rtp(&mut original.clone()).is_ok());
-        assert_eq!(
-            receiver.unprotect_rtp(&mut original.clone()),
-            Err(SrtpError::Replay)
-        );
+        assert_eq!(receiver.unprotect_rtp(&mut original.clone()), Err(SrtpError::Replay));
         for seq in 101..700 {
-            receiver
-                .unprotect_rtp(&mut sealed(&mut sender, 7, seq))
-                .unwrap();
+            receiver.unprotect_rtp(&mut sealed(&mut sender, 7, seq)).unwrap();
         }
-        assert_eq!(
-            receiver.unprotect_rtp(&mut original.clone()),
-            Err(SrtpError::TooOld)
-        );
+        assert_eq!(receiver.unprotect_rtp(&mut original.clone()), Err(SrtpError::TooOld));
     }
 }
 
@@ -143,18 +121,14 @@ fn edge_8_replayed_packets_are_refused() {
 fn edge_8_reordering_inside_the_window_passes() {
     for profile in PROFILES {
         let (mut sender, mut receiver) = pair(profile);
-        let mut packets: Vec<Vec<u8>> = (0..500)
-            .map(|seq| sealed(&mut sender, 7, 65_300 + seq))
-            .collect();
+        let mut packets: Vec<Vec<u8>> =
+            (0..500).map(|seq| sealed(&mut sender, 7, 65_300 + seq)).collect();
         packets.reverse();
         // The first one seen must be from before the wrap, else its roll-over count is a guess.
         let first = packets.pop().unwrap();
         packets.insert(0, first);
         for (n, packet) in packets.iter().enumerate() {
-            assert!(
-                receiver.unprotect_rtp(&mut packet.clone()).is_ok(),
-                "packet {n}"
-            );
+            assert!(receiver.unprotect_rtp(&mut packet.clone()).is_ok(), "packet {n}");
         }
     }
 }
@@ -180,27 +154,18 @@ fn edge_8_roll_over_while_packets_are_lost() {
 fn edge_8_roll_over_missed_by_an_outage_of_half_the_circle_heals() {
     for profile in PROFILES {
         let (mut sender, mut receiver) = pair(profile);
-        receiver
-            .unprotect_rtp(&mut sealed(&mut sender, 7, 1_000))
-            .unwrap();
+        receiver.unprotect_rtp(&mut sealed(&mut sender, 7, 1_000)).unwrap();
         // The sender goes on; 40 000 packets are lost, and the estimate is one roll-over behind.
         let mut results = Vec::new();
         for seq_ext in 1_001..66_600u64 {
             let mut packet = sealed(&mut sender, 7, seq_ext);
             if seq_ext >= 66_560 {
-                results.push(
-                    receiver
-                        .unprotect_rtp(&mut packet)
-                        .map(|unprotected| unprotected.index),
-                );
+                results
+                    .push(receiver.unprotect_rtp(&mut packet).map(|unprotected| unprotected.index));
             }
         }
         let num_lost = results.iter().filter(|result| result.is_err()).count();
-        assert_eq!(
-            num_lost,
-            usize::from(FAILURES_BEFORE_ROC_SEARCH),
-            "{results:?}"
-        );
+        assert_eq!(num_lost, usize::from(FAILURES_BEFORE_ROC_SEARCH), "{results:?}");
         assert_eq!(results.last(), Some(&Ok(66_599)));
     }
 }
@@ -212,9 +177,7 @@ fn edge_8_stream_first_seen_just_after_its_roll_over() {
         sealed(&mut sender, 7, 65_535);
         let mut packet = sealed(&mut sender, 7, 65_536);
         assert_eq!(
-            receiver
-                .unprotect_rtp(&mut packet)
-                .map(|unprotected| unprotected.index),
+            receiver.unprotect_rtp(&mut packet).map(|unprotected| unprotected.index),
             Ok(65_536)
         );
     }
@@ -225,13 +188,9 @@ fn edge_8_each_ssrc_has_its_own_index() {
     for profile in PROFILES {
         let (mut sender, mut receiver) = pair(profile);
         for seq_ext in 65_500..65_600 {
-            receiver
-                .unprotect_rtp(&mut sealed(&mut sender, 7, seq_ext))
-                .unwrap();
+            receiver.unprotect_rtp(&mut sealed(&mut sender, 7, seq_ext)).unwrap();
         }
-        let unprotected = receiver
-            .unprotect_rtp(&mut sealed(&mut sender, 8, 3))
-            .unwrap();
+        let unprotected = receiver.unprotect_rtp(&mut sealed(&mut sender, 8, 3)).unwrap();
         assert_eq!(unprotected.index, 3);
         assert_eq!(receiver.peek_index(7, 100), 65_636);
         assert_eq!(receiver.peek_index(8, 100), 100);
@@ -243,30 +202,16 @@ fn edge_8_each_ssrc_has_its_own_index() {
 fn edge_8_forged_packets_move_no_state() {
     for profile in PROFILES {
         let (mut sender, mut receiver) = pair(profile);
-        receiver
-            .unprotect_rtp(&mut sealed(&mut sender, 7, 10))
-            .unwrap();
+        receiver.unprotect_rtp(&mut sealed(&mut sender, 7, 10)).unwrap();
         for seq in [11u16, 5_000, 30_000, 65_535] {
             let mut forged = packet(7, seq, &[0u8; 60]);
-            assert_eq!(
-                receiver.unprotect_rtp(&mut forged),
-                Err(SrtpError::Authentication)
-            );
+            assert_eq!(receiver.unprotect_rtp(&mut forged), Err(SrtpError::Authentication));
             // An unknown SSRC takes no place in the table.
             let mut forged = packet(u32::from(seq), seq, &[0u8; 60]);
-            assert_eq!(
-                receiver.unprotect_rtp(&mut forged),
-                Err(SrtpError::Authentication)
-            );
+            assert_eq!(receiver.unprotect_rtp(&mut forged), Err(SrtpError::Authentication));
         }
         assert_eq!(receiver.num_ssrcs(), 1);
-        assert_eq!(
-            receiver
-                .unprotect_rtp(&mut sealed(&mut sender, 7, 11))
-                .unwrap()
-                .index,
-            11
-        );
+        assert_eq!(receiver.unprotect_rtp(&mut sealed(&mut sender, 7, 11)).unwrap().index, 11);
     }
 }
 
@@ -280,9 +225,7 @@ fn a_flood_of_forgeries_costs_no_real_packet() {
             }
             let mut real = sealed(&mut sender, 7, seq_ext);
             assert_eq!(
-                receiver
-                    .unprotect_rtp(&mut real)
-                    .map(|unprotected| unprotected.index),
+                receiver.unprotect_rtp(&mut real).map(|unprotected| unprotected.index),
                 Ok(seq_ext)
             );
         }
@@ -293,26 +236,15 @@ fn a_flood_of_forgeries_costs_no_real_packet() {
 fn ssrcs_of_a_receiver_are_bounded_and_can_be_forgotten() {
     let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes128Gcm);
     for ssrc in 0..RECEIVE_SSRCS_MAX as u32 {
-        receiver
-            .unprotect_rtp(&mut sealed(&mut sender, ssrc, 1))
-            .unwrap();
+        receiver.unprotect_rtp(&mut sealed(&mut sender, ssrc, 1)).unwrap();
     }
     let extra = sealed(&mut sender, 1_000, 1);
-    assert_eq!(
-        receiver.unprotect_rtp(&mut extra.clone()),
-        Err(SrtpError::TooManySsrcs)
-    );
+    assert_eq!(receiver.unprotect_rtp(&mut extra.clone()), Err(SrtpError::TooManySsrcs));
     receiver.forget(5);
     assert!(receiver.unprotect_rtp(&mut extra.clone()).is_ok());
     assert_eq!(receiver.num_ssrcs(), RECEIVE_SSRCS_MAX);
     for ssrc in (0..RECEIVE_SSRCS_MAX as u32).filter(|&ssrc| ssrc != 5) {
-        assert_eq!(
-            receiver
-                .unprotect_rtp(&mut sealed(&mut sender, ssrc, 2))
-                .unwrap()
-                .index,
-            2
-        );
+        assert_eq!(receiver.unprotect_rtp(&mut sealed(&mut sender, ssrc, 2)).unwrap().index, 2);
     }
 }
 
@@ -322,10 +254,7 @@ fn a_sender_never_uses_an_index_twice() {
         let (mut sender, _) = pair(profile);
         sealed(&mut sender, 7, 10);
         sealed(&mut sender, 7, 11);
-        assert_eq!(
-            protect(&mut sender, &packet(7, 10, b"other")),
-            Err(SrtpError::Replay)
-        );
+        assert_eq!(protect(&mut sender, &packet(7, 10, b"other")), Err(SrtpError::Replay));
         assert!(protect(&mut sender, &packet(7, 9, b"late")).is_ok());
     }
 }
@@ -337,10 +266,7 @@ fn no_room_for_the_tag_is_an_error_and_uses_nothing_up() {
         let mut plain = packet(7, 10, b"shelf");
         let len = plain.len();
         assert_eq!(sender.protect_rtp(&mut plain, len), Err(SrtpError::NoRoom));
-        assert_eq!(
-            sender.protect_rtp(&mut plain, len + 1),
-            Err(SrtpError::Malformed)
-        );
+        assert_eq!(sender.protect_rtp(&mut plain, len + 1), Err(SrtpError::Malformed));
         assert_eq!(sender.protect_rtcp(&mut plain, len), Err(SrtpError::NoRoom));
         sealed(&mut sender, 7, 10);
     }
@@ -357,10 +283,7 @@ fn rtcp_replays_forgeries_and_clear_text_are_refused() {
         buffer.truncate(len);
         let sealed = buffer.clone();
         assert_eq!(receiver.unprotect_rtcp(&mut buffer), Ok(8));
-        assert_eq!(
-            receiver.unprotect_rtcp(&mut sealed.clone()),
-            Err(SrtpError::Replay)
-        );
+        assert_eq!(receiver.unprotect_rtcp(&mut sealed.clone()), Err(SrtpError::Replay));
         for at in 0..len {
             let mut changed = sealed.clone();
             changed[at] ^= 0x01;
@@ -368,10 +291,7 @@ fn rtcp_replays_forgeries_and_clear_text_are_refused() {
         }
         let mut clear = vec![0u8; 40];
         clear[0] = 0x80;
-        assert_eq!(
-            receiver.unprotect_rtcp(&mut clear),
-            Err(SrtpError::NotEncrypted)
-        );
+        assert_eq!(receiver.unprotect_rtcp(&mut clear), Err(SrtpError::NotEncrypted));
     }
 }
 

@@ -3,9 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 const PASSWORD: &[u8] = b"VOkJxbRl1RmTxUk/WvJxBt";
-const TRANSACTION: TransactionId = [
-    0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae,
-];
+const TRANSACTION: TransactionId =
+    [0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae];
 
 /// RFC 5769 §2.1.
 const SAMPLE_REQUEST: &[u8] = b"\x00\x01\x00\x58\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae\
@@ -44,10 +43,7 @@ fn rfc_5769_request() {
     assert_eq!(message.transaction_id, TRANSACTION);
     assert_eq!(message.ufrags(), Some((&b"evtj"[..], &b"h6vY"[..])));
     assert_eq!(message.priority, Some(0x6e00_01ff));
-    assert_eq!(
-        message.role,
-        Some(IceRole::Controlled(0x932f_f9b1_5126_3b36))
-    );
+    assert_eq!(message.role, Some(IceRole::Controlled(0x932f_f9b1_5126_3b36)));
     assert!(!message.is_use_candidate);
     assert!(message.unknown.as_slice().is_empty());
     assert!(message.verify_integrity(&StunKey::new(PASSWORD)));
@@ -58,10 +54,7 @@ fn rfc_5769_request() {
 fn rfc_5769_responses() {
     for (sample, mapped) in [
         (SAMPLE_SUCCESS_V4, "192.0.2.1:32853"),
-        (
-            SAMPLE_SUCCESS_V6,
-            "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
-        ),
+        (SAMPLE_SUCCESS_V6, "[2001:db8:1234:5678:11:2233:4455:6677]:32853"),
     ] {
         let message = StunMessage::parse(sample).unwrap();
         assert_eq!(message.class, StunClass::Success);
@@ -124,9 +117,7 @@ fn no_answer_is_larger_than_a_request() {
         write_binding_error(&mut out, &TRANSACTION, 487, &[], Some(&key)).unwrap(),
     ];
     assert!(
-        answers
-            .iter()
-            .all(|&len| len <= asked && len <= ANSWER_SIZE_MAX),
+        answers.iter().all(|&len| len <= asked && len <= ANSWER_SIZE_MAX),
         "{answers:?} against {asked}"
     );
 }
@@ -138,10 +129,7 @@ fn error_codes_read_back() {
         let mut out = [0u8; ANSWER_SIZE_MAX];
         let len = write_binding_error(&mut out, &TRANSACTION, code, &[0x7001], Some(&key)).unwrap();
         let message = StunMessage::parse(&out[..len]).unwrap();
-        assert_eq!(
-            (message.class, message.error_code),
-            (StunClass::Error, Some(code))
-        );
+        assert_eq!((message.class, message.error_code), (StunClass::Error, Some(code)));
         assert!(message.verify_integrity(&key));
     }
 }
@@ -161,19 +149,10 @@ fn message_with(kind: u16, value: &[u8]) -> Vec<u8> {
 #[test]
 fn unknown_required_attributes_are_listed_and_optional_ones_ignored() {
     let bytes = message_with(0x7abc, &[1, 2, 3]);
-    assert_eq!(
-        StunMessage::parse(&bytes).unwrap().unknown.as_slice(),
-        &[0x7abc]
-    );
+    assert_eq!(StunMessage::parse(&bytes).unwrap().unknown.as_slice(), &[0x7abc]);
     // GOOG-NETWORK-INFO, as libwebrtc sends it.
     let bytes = message_with(0xc057, &[0, 1, 0, 50]);
-    assert!(
-        StunMessage::parse(&bytes)
-            .unwrap()
-            .unknown
-            .as_slice()
-            .is_empty()
-    );
+    assert!(StunMessage::parse(&bytes).unwrap().unknown.as_slice().is_empty());
 }
 
 #[test]
@@ -195,11 +174,7 @@ fn sizes_that_do_not_add_up_are_refused() {
         (ATTR_ERROR_CODE, &[0, 0, 4]),
         (ATTR_USERNAME, &[b'a'; 509]),
     ] {
-        assert_eq!(
-            StunMessage::parse(&message_with(kind, value)),
-            None,
-            "attribute {kind:#06x}"
-        );
+        assert_eq!(StunMessage::parse(&message_with(kind, value)), None, "attribute {kind:#06x}");
     }
     let whole = message_with(ATTR_USERNAME, b"a:b");
     assert!(StunMessage::parse(&whole).is_some());

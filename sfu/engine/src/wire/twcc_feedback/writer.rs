@@ -94,11 +94,7 @@ pub fn write_feedback(
         out[0] |= 0x20;
         out[len - 1] = padding_len as u8;
     }
-    Some(FeedbackWritten {
-        len,
-        num_arrivals: plan.num_arrivals,
-        next_seq_ext: plan.next_seq_ext,
-    })
+    Some(FeedbackWritten { len, num_arrivals: plan.num_arrivals, next_seq_ext: plan.next_seq_ext })
 }
 
 struct Plan {
@@ -109,10 +105,7 @@ struct Plan {
 /// How many arrivals one packet takes, by an upper bound of its size: a chunk covers at least one
 /// arrival, or the whole of a gap up to 8191.
 fn plan_packet(room: usize, base: u64, reference: u64, arrivals: &[Arrival]) -> Plan {
-    let mut plan = Plan {
-        num_arrivals: 0,
-        next_seq_ext: base,
-    };
+    let mut plan = Plan { num_arrivals: 0, next_seq_ext: base };
     let mut statuses = Statuses::new(base, reference, arrivals);
     let (mut size, mut deltas_size) = (HEADER_SIZE + 3, 0);
     while let Some((seq_ext, delta)) = statuses.next_arrival() {
@@ -124,10 +117,7 @@ fn plan_packet(room: usize, base: u64, reference: u64, arrivals: &[Arrival]) -> 
         if is_too_far || size > room || deltas_size > DELTAS_SIZE_MAX {
             break;
         }
-        plan = Plan {
-            num_arrivals: statuses.at,
-            next_seq_ext: seq_ext + 1,
-        };
+        plan = Plan { num_arrivals: statuses.at, next_seq_ext: seq_ext + 1 };
     }
     plan
 }
@@ -143,12 +133,7 @@ struct Statuses<'a> {
 impl<'a> Statuses<'a> {
     fn new(base: u64, reference: u64, arrivals: &'a [Arrival]) -> Self {
         let last_ticks = reference as i64 * TICKS_PER_REFERENCE;
-        Statuses {
-            arrivals,
-            at: 0,
-            next_seq_ext: base,
-            last_ticks,
-        }
+        Statuses { arrivals, at: 0, next_seq_ext: base, last_ticks }
     }
 
     /// The next arrival in order and its delta in ticks.
@@ -202,11 +187,7 @@ struct ChunkBuilder {
 }
 
 fn write_chunks(cursor: &mut Cursor<'_>, statuses: Statuses<'_>) {
-    let mut symbols = Symbols {
-        next_seq_ext: statuses.next_seq_ext,
-        statuses,
-        pending: None,
-    };
+    let mut symbols = Symbols { next_seq_ext: statuses.next_seq_ext, statuses, pending: None };
     let mut builder = ChunkBuilder::default();
     while let Some(symbol) = symbols.next_symbol() {
         if !builder.can_take(symbol) {
@@ -256,9 +237,7 @@ impl ChunkBuilder {
         };
         let left = std::mem::take(self);
         if written < left.len {
-            left.symbols[written..left.len]
-                .iter()
-                .for_each(|&symbol| self.take(symbol));
+            left.symbols[written..left.len].iter().for_each(|&symbol| self.take(symbol));
         }
     }
 }

@@ -16,12 +16,7 @@ fn shortest_descriptor() {
     assert!(parsed.is_keyframe && parsed.is_frame_start);
     assert_eq!(parsed.resolution, Some((640, 360)));
     assert_eq!(
-        (
-            parsed.picture_id,
-            parsed.tl0_pic_idx,
-            parsed.temporal,
-            parsed.key_idx
-        ),
+        (parsed.picture_id, parsed.tl0_pic_idx, parsed.temporal, parsed.key_idx),
         (None, None, None, None)
     );
 }
@@ -30,10 +25,7 @@ fn shortest_descriptor() {
 fn full_descriptor_with_long_picture_id() {
     let parsed =
         Vp8Descriptor::parse(&payload(&[0xb0, 0xf0, 0x92, 0x34, 0x56, 0xa5], &[1])).unwrap();
-    assert_eq!(
-        (parsed.picture_id, parsed.is_long_picture_id),
-        (Some(0x1234), true)
-    );
+    assert_eq!((parsed.picture_id, parsed.is_long_picture_id), (Some(0x1234), true));
     assert_eq!(
         (parsed.tl0_pic_idx, parsed.temporal, parsed.key_idx),
         (Some(0x56), Some(2), Some(5))
@@ -51,11 +43,7 @@ fn full_descriptor_with_long_picture_id() {
 fn edge_10_seven_bit_picture_id_leaves_as_fifteen() {
     let parsed = Vp8Descriptor::parse(&payload(&[0x90, 0x80, 0x7f], &[1])).unwrap();
     assert_eq!(
-        (
-            parsed.picture_id,
-            parsed.is_long_picture_id,
-            parsed.header_len
-        ),
+        (parsed.picture_id, parsed.is_long_picture_id, parsed.header_len),
         (Some(127), false, 3)
     );
     let mut out = [0u8; DESCRIPTOR_SIZE_MAX];
@@ -63,12 +51,7 @@ fn edge_10_seven_bit_picture_id_leaves_as_fifteen() {
     assert_eq!(&out[..len], &[0x90, 0x80, 0x80, 0x80]);
     // Roll-over: the sixteenth bit is no part of the number.
     let len = parsed.write(&mut out, Some(0x8000), None).unwrap();
-    assert_eq!(
-        Vp8Descriptor::parse(&payload(&out[..len], &[1]))
-            .unwrap()
-            .picture_id,
-        Some(0)
-    );
+    assert_eq!(Vp8Descriptor::parse(&payload(&out[..len], &[1])).unwrap().picture_id, Some(0));
 }
 
 #[test]
@@ -79,10 +62,7 @@ fn edge_10_missing_picture_id_can_stay_missing_or_be_added() {
     assert_eq!(out[0], 0x10);
     let len = parsed.write(&mut out, Some(5), None).unwrap();
     let rewritten = payload(&out[..len], &KEY_DATA);
-    assert_eq!(
-        Vp8Descriptor::parse(&rewritten).unwrap().picture_id,
-        Some(5)
-    );
+    assert_eq!(Vp8Descriptor::parse(&rewritten).unwrap().picture_id, Some(5));
     assert!(Vp8Descriptor::parse(&rewritten).unwrap().is_keyframe);
 }
 
@@ -90,9 +70,7 @@ fn edge_10_missing_picture_id_can_stay_missing_or_be_added() {
 fn edge_13_key_frame_only_in_the_first_packet_of_partition_0() {
     for (first, is_keyframe) in [(0x10, true), (0x00, false), (0x11, false), (0x01, false)] {
         assert_eq!(
-            Vp8Descriptor::parse(&payload(&[first], &KEY_DATA))
-                .unwrap()
-                .is_keyframe,
+            Vp8Descriptor::parse(&payload(&[first], &KEY_DATA)).unwrap().is_keyframe,
             is_keyframe
         );
     }
@@ -116,16 +94,10 @@ fn edge_13_tiny_packets() {
 fn edge_13_tl0_without_temporal_layer() {
     // L=1, T=0: TL0PICIDX is there, the layer byte is not.
     let parsed = Vp8Descriptor::parse(&payload(&[0x90, 0x40, 0x07], &[1])).unwrap();
-    assert_eq!(
-        (parsed.tl0_pic_idx, parsed.temporal, parsed.header_len),
-        (Some(7), None, 3)
-    );
+    assert_eq!((parsed.tl0_pic_idx, parsed.temporal, parsed.header_len), (Some(7), None, 3));
     // K without T: the layer half of the byte means nothing.
     let parsed = Vp8Descriptor::parse(&payload(&[0x90, 0x10, 0xe3], &[1])).unwrap();
-    assert_eq!(
-        (parsed.temporal, parsed.is_layer_sync, parsed.key_idx),
-        (None, false, Some(3))
-    );
+    assert_eq!((parsed.temporal, parsed.is_layer_sync, parsed.key_idx), (None, false, Some(3)));
 }
 
 proptest! {
