@@ -141,7 +141,7 @@ class DemoStore:
         self._camera = RtspCamera(
             self._server.url, self._media, label="demo camera", config=_LOOPBACK
         )
-        guest = self._enter("demo-camera", "一号摄像头 Camera 1", {"kind": "camera"})
+        guest = self._enter("demo-camera", "1 号机 Cam 1", {"kind": "camera"})
         size = VideoSize(aisle.WIDTH, aisle.HEIGHT, 600_000)
         info = _track_info("camera", is_audio=False, sizes=[size])
         info.mime_type = "video/H264"

@@ -109,11 +109,12 @@ const shortcuts = [
 ];
 
 byId("more").addEventListener("click", () => {
+  const isTight = matchMedia("(max-width: 1150px)").matches;
   const isNarrow = matchMedia("(max-width: 899px)").matches;
   const me = room.localParticipant;
   openMenu(byId("more"), [
+    ...(isTight ? [{ text: t(hand.isUp() ? "hand.down" : "hand.up"), sign: "hand", onPick: () => hand.toggle() }] : []),
     ...(isNarrow ? [
-      { text: t(hand.isUp() ? "hand.down" : "hand.up"), sign: "hand", onPick: () => hand.toggle() },
       { text: t("people.title"), sign: "people", onPick: () => panel.show("people") },
       ...(canShareScreen() ? [{ text: t(me.isScreenShareEnabled ? "stage.share_stop" : "stage.share"), sign: "share", onPick: () => talk.toggleShare() }] : []),
       ...(page.leads ? [

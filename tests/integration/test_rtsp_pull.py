@@ -70,7 +70,7 @@ class Opener:
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
 
 
 async def test_pulls_only_while_watched() -> None:
