@@ -171,6 +171,9 @@ async def test_metrics_and_health(tmp_path: Path) -> None:
         assert float(values["aislecast_rooms"]) == 1
         assert float(values["aislecast_participants"]) == 1
         assert float(values["aislecast_sockets"]) == 1
+        assert float(values["aislecast_whip_sessions"]) == 0
+        assert float(values["aislecast_whep_sessions"]) == 0
+        assert float(values['aislecast_whip_events_total{event="whip_opened"}']) == 0
         assert float(values["process_resident_memory_bytes"]) > 1e6
         assert "ann" not in text
         health = await (await session.get(f"{server.url}/healthz")).json()

@@ -17,6 +17,13 @@ log = structlog.get_logger("web.whip")
 
 Kind = Literal["whip", "whep"]
 RETRY_AFTER_S = 10
+EVENTS = (
+    "whip_opened",
+    "whep_opened",
+    "whip_never_connected",
+    "whep_never_connected",
+    "whip_refused_full",
+)
 
 
 @dataclass(slots=True)
@@ -57,7 +64,8 @@ class Resources:
         self._connect_timeout_s = connect_timeout_s
         self._resources: dict[str, Resource] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self.counters: Counter[str] = Counter()
+        # From the start, so that a first event is a rise and no new series.
+        self.counters: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
 
     def check_room_left(self) -> None:
         """Refuse (Problem 503) when there are as many as allowed."""

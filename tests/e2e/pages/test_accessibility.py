@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
+from testkit.axe import violations
 from testkit.people import Host
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AXE = (Path(__file__).parents[2] / "data/axe-core/axe.min.js").read_text("utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TOO_SMALL = """
 () => [...document.querySelectorAll("button, a.button, select, input, textarea")]
   .filter((node) => node.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
@@ -20,18 +18,6 @@ TOO_SMALL = """
   .filter(([, box]) => box.width > 1 && (box.width < 43.5 || box.height < 43.5))
   .map(([name, box]) => `${name} ${Math.round(box.width)}×${Math.round(box.height)}`)
 """
-
-
-async def violations(page: Any) -> list[str]:
-    """What axe-core finds against WCAG 2.2 AA."""
-    await page.evaluate(AXE)
-    found = await page.evaluate(
-        "(tags) => axe.run(document, { runOnly: { type: 'tag', values: tags } })", RULES
-    )
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:160]} ({len(one['nodes'])})"
-        for one in found["violations"]
-    ]
 
 
 async def no_sideways(page: Any) -> bool:

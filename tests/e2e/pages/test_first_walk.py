@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
+from testkit.axe import violations
 from testkit.people import Host, OpenPerson, Person, open_people
 from testkit.server import AislecastServer, run_server
 
@@ -73,6 +74,7 @@ async def share_from_list(host: Host) -> str:
     await host.page.wait_for_selector("dialog .invite-picture img")
     link = await host.page.input_value("dialog .invite-link")
     await host.page.wait_for_selector(".share-list li:has-text('还剩 14 天')")
+    assert await violations(host.page) == []
     return link
 
 
@@ -93,6 +95,7 @@ async def watch(trainee: Person, link: str) -> None:
         " return film.currentTime > film.duration * 0.65 && !film.seeking; }"
     )
     assert await trainee.page.locator("#share").count() == 0
+    assert await violations(trainee.page) == []
 
 
 def status_for_strangers(server: AislecastServer, path: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from testkit.axe import violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -76,6 +77,7 @@ async def test_hands_are_seen_in_their_order_and_lowered(host, person) -> None:
     await host.page.wait_for_selector('.tile[aria-label="张敏"] .plate-hand:not([hidden])')
     await host.page.keyboard.press("p")
     await host.page.wait_for_selector(".person.hand-up >> nth=1")
+    assert await violations(host.page) == []
     names = await host.page.locator(".person b").all_inner_texts()
     assert names == ["李强", "张敏", "李经理（我）"]
     await open_menu(host, "李强")
