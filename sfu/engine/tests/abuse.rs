@@ -4,7 +4,7 @@ mod sim;
 
 use std::net::SocketAddr;
 
-use aislecast_engine::api::{Command, Layers};
+use aislecast_engine::api::{Command, Event, Layers};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use sim::peer::Heard;
@@ -141,4 +141,77 @@ fn ssrcs_with_payload_types_that_nobody_negotiated_leave_room_for_tracks() {
     let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
     world.play(&mut tracks, &mut [], 500_000, |_| {});
     assert!(!world.peers[subscriber].stream(500).is_empty());
+}
+
+#[test]
+fn a_publisher_that_changes_its_ssrc_with_every_packet_makes_ten_events_a_second() {
+    let mut world = World::new(7);
+    let publisher = world.add_peer(CLEAN);
+    world.add_source(publisher, "0", true, &[""]);
+    let before = world.events.len();
+    for ssrc in 1..=1_000 {
+        let header = RtpHeader { is_marker: true, pt: 111, seq: 1, ts_rtp: 0, ssrc };
+        let extensions = OutExtensions { mid: Some(b"0"), ..OutExtensions::default() };
+        let packet = world.peers[publisher].rtp(&header, &extensions, &[1; 50]);
+        world.send(publisher, packet);
+        world.run_for(1_000);
+    }
+    world.run_for(150_000);
+    let told: Vec<u32> = world.events[before..]
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::EncodingStarted { ssrc, .. } => Some(*ssrc),
+            _ => None,
+        })
+        .collect();
+    assert!((5..=12).contains(&told.len()), "{told:?}");
+    assert_eq!((told.first(), told.last()), (Some(&1), Some(&1_000)), "nothing is late for good");
+    assert!(world.core.counters().held_events > 950);
+}
+
+#[test]
+fn a_peer_that_nominates_another_path_with_every_check_makes_ten_events_a_second() {
+    let mut world = World::new(8);
+    let peer = world.add_peer(CLEAN);
+    let before = world.events.len();
+    let path_of = |at: u16| SocketAddr::from(([203, 0, 113, 9], 1_000 + at % 2));
+    for at in 1..=1_000 {
+        let check = world.peers[peer].check(true);
+        world.inject(path_of(at), check);
+        world.run_for(1_000);
+    }
+    world.run_for(150_000);
+    let told: Vec<SocketAddr> = world.events[before..]
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Transport { path, .. } => path.map(|path| path.remote),
+            _ => None,
+        })
+        .collect();
+    assert!((2..=12).contains(&told.len()), "{told:?}");
+    assert_eq!(told.last(), Some(&path_of(1_000)), "the last path is told");
+    // Half of them lead back to the path that was told last: no news.
+    assert!(world.core.counters().held_events > 450);
+}
+
+#[test]
+fn dtls_of_a_peer_is_bounded_without_harm_to_data_channels_and_others() {
+    let mut world = World::new(9);
+    let (flooder, friend) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
+    let record = [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0];
+    for _ in 0..1_000 {
+        (0..10).for_each(|_| world.send(flooder, record.to_vec()));
+        (0..2).for_each(|_| world.send(friend, record.to_vec()));
+        world.run_for(1_000);
+    }
+    world.run_for(100_000);
+    let num_told = |peer: usize| {
+        let id = world.peers[peer].id;
+        let is_its =
+            |event: &Event| matches!(event, Event::Dtls { transport, .. } if *transport == id);
+        world.events.iter().filter(|(_, event)| is_its(event)).count()
+    };
+    assert!((2_400..=2_510).contains(&num_told(flooder)), "{}", num_told(flooder));
+    assert_eq!(num_told(friend), 2_000);
+    assert_eq!(world.core.counters().dropped_dtls, 10_000 - num_told(flooder) as u64);
 }

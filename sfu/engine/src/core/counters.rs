@@ -74,6 +74,10 @@ counters! {
     dropped_replies,
     /// DTLS datagrams dropped because the event queue was full.
     dropped_events,
+    /// DTLS datagrams over the rate that one peer may send.
+    dropped_dtls,
+    /// Changes of paths and SSRCs that came too fast to be told one by one.
+    held_events,
     /// TWCC rows dropped because nobody drained them.
     dropped_twcc_rows,
     /// Frames dropped by taps: over their byte bound, or incomplete.

@@ -34,12 +34,17 @@ impl Core {
         match kind {
             PacketKind::Rtp => self.handle_rtp(now, path, index, data),
             PacketKind::Rtcp => self.handle_rtcp(now, path, index, data),
-            _ => self.handle_dtls(index, data),
+            _ => self.handle_dtls(now, index, data),
         }
     }
 
-    fn handle_dtls(&mut self, index: u32, data: &[u8]) {
-        if let Some(transport) = self.transports.get(index) {
+    fn handle_dtls(&mut self, now: Micros, index: u32, data: &[u8]) {
+        if let Some(transport) = self.transports.get_mut(index) {
+            // Python reads them, for all peers: one peer must not take all its time and room.
+            if !transport.dtls.admit(now) {
+                self.counters.dropped_dtls += 1;
+                return;
+            }
             let event = Event::Dtls { transport: TransportId(transport.id), data: data.to_vec() };
             self.events.push(event, &mut self.counters);
         }
@@ -105,7 +110,7 @@ impl Core {
             if let Some(owner) = self.transports.get_mut(owner) {
                 owner.ice.forget(path);
             }
-            self.announce_transport(owner);
+            self.announce_transport(now, owner);
         }
         if is_restarted {
             self.forget_old_ufrags(index);
@@ -120,7 +125,7 @@ impl Core {
             });
         }
         self.schedule_transport(now, index);
-        self.announce_transport(index);
+        self.announce_transport(now, index);
     }
 
     fn answer_error(&mut self, index: u32, path: Path, message: &StunMessage<'_>, code: u16) {
@@ -154,7 +159,7 @@ impl Core {
         transport.ice.on_media(now, path);
         if is_news {
             self.schedule_transport(now, index);
-            self.announce_transport(index);
+            self.announce_transport(now, index);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! ICE-lite (RFC 8445 §2.5): answers checks, remembers proven paths, picks the one to send on.
 
 use crate::api::{Micros, Path, TransportState};
+use crate::media::limit::Limit;
 use crate::wire::stun::{IceRole, StunKey, StunMessage, TransactionId};
 
 /// Paths remembered per transport.
@@ -13,6 +14,9 @@ const SILENT_MEDIA_US: Micros = 200_000;
 /// Checks remembered, so that nobody can send one that he overheard from another address and have
 /// the media sent there. Peers check a pair every 2.5 s and a few pairs at most.
 const MAX_SEEN: usize = 64;
+/// Two announcements of state and path are at least this far apart: a peer may nominate another
+/// path with every check.
+const NEWS_INTERVAL_US: Micros = 100_000;
 const DISCONNECTED_US: Micros = 5_000_000;
 const FAILED_US: Micros = 30_000_000;
 
@@ -93,6 +97,9 @@ pub struct Ice {
     heard_us: Option<Micros>,
     state: TransportState,
     announced: (TransportState, Option<Path>),
+    /// The last news that had to wait.
+    held: (TransportState, Option<Path>),
+    news: Limit,
 }
 
 impl Ice {
@@ -108,6 +115,8 @@ impl Ice {
             heard_us: None,
             state: TransportState::New,
             announced: (TransportState::New, None),
+            held: (TransportState::New, None),
+            news: Limit::new(NEWS_INTERVAL_US, 1),
         }
     }
 
@@ -154,10 +163,29 @@ impl Ice {
         self.paths.iter().find(|one| one.path == path).map(|one| one.heard_us)
     }
 
-    /// State and path if they are others than at the last call.
-    pub fn take_news(&mut self) -> Option<(TransportState, Option<Path>)> {
+    /// State and path if they are others than those told last, and it is time to tell them. Changes
+    /// that have to wait are added to `num_held`.
+    pub fn take_news(
+        &mut self,
+        now: Micros,
+        num_held: &mut u64,
+    ) -> Option<(TransportState, Option<Path>)> {
         let news = (self.state, self.selected);
-        (std::mem::replace(&mut self.announced, news) != news).then_some(news)
+        if news == self.announced {
+            self.held = news;
+            return None;
+        }
+        if !self.news.admit(now) {
+            *num_held += u64::from(std::mem::replace(&mut self.held, news) != news);
+            return None;
+        }
+        (self.announced, self.held) = (news, news);
+        Some(news)
+    }
+
+    /// When there is something to tell.
+    pub fn news_due_us(&self) -> Option<Micros> {
+        ((self.state, self.selected) != self.announced).then(|| self.news.next_us())
     }
 
     /// Takes a binding request that came by `path`.

@@ -124,7 +124,8 @@ impl Core {
         let Some(source) = self.sources.get_mut(binding.source) else {
             return;
         };
-        let place = usize::from(binding.encoding);
+        let (source_index, place) = (binding.source, usize::from(binding.encoding));
+        let mut has_begun = false;
         if source.is_muted {
             self.counters.dropped_muted += 1;
             source.encodings[place].skip(now, incoming);
@@ -152,15 +153,11 @@ impl Core {
                 }
                 if !binding.is_rtx && !binding.is_announced && !incoming.payload.is_empty() {
                     binding.is_announced = true;
-                    let event = Event::EncodingStarted {
-                        source: SourceId(source.id),
-                        encoding: binding.encoding,
-                        ssrc: binding.ssrc,
-                        codec: incoming.codec,
-                    };
-                    self.events.push(event, &mut self.counters);
+                    let started = &mut source.encodings[place].started;
+                    let is_held = started.on_start(now, binding.ssrc, incoming.codec);
+                    self.counters.held_events += u64::from(is_held);
+                    has_begun = true;
                 }
-                let source_index = binding.source;
                 if !source.is_dirty {
                     source.is_dirty = true;
                     self.dirty.push(source_index);
@@ -174,6 +171,26 @@ impl Core {
         }
         if let Some(due) = source.next_request_us(now) {
             self.timers.schedule(index, due.max(now));
+        }
+        if has_begun {
+            self.announce_starts(now, source_index);
+        }
+    }
+
+    /// Tells which SSRCs of a source began, as far as it is time for that.
+    pub(super) fn announce_starts(&mut self, now: Micros, index: u32) {
+        let Some(source) = self.sources.get_mut(index) else {
+            return;
+        };
+        for (at, encoding) in source.encodings.iter_mut().enumerate() {
+            if let Some((ssrc, codec)) = encoding.started.take(now) {
+                let (source, encoding) = (SourceId(source.id), at as u8);
+                let event = Event::EncodingStarted { source, encoding, ssrc, codec };
+                self.events.push(event, &mut self.counters);
+            }
+            if let Some((transport, due)) = source.transport.zip(encoding.started.due_us()) {
+                self.timers.schedule(transport, due);
+            }
         }
     }
 }

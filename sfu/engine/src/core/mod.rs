@@ -119,7 +119,7 @@ impl Core {
             if let Some(transport) = self.transports.get_mut(index) {
                 transport.ice.forget(path);
             }
-            self.announce_transport(index);
+            self.announce_transport(now, index);
             self.timers.schedule(index, now);
         }
     }
@@ -168,14 +168,16 @@ impl Core {
         !self.sources.is_empty()
     }
 
-    /// Sends news of a transport's state or path, if there are any.
-    fn announce_transport(&mut self, index: u32) {
+    /// Sends news of a transport's state or path, if there are any and it is time for them.
+    fn announce_transport(&mut self, now: Micros, index: u32) {
         let Some(transport) = self.transports.get_mut(index) else {
             return;
         };
-        if let Some((state, path)) = transport.ice.take_news() {
+        if let Some((state, path)) = transport.ice.take_news(now, &mut self.counters.held_events) {
             let transport = crate::api::TransportId(transport.id);
             self.events.push(Event::Transport { transport, state, path }, &mut self.counters);
+        } else if let Some(due) = transport.ice.news_due_us() {
+            self.timers.schedule(index, due);
         }
     }
 

@@ -84,7 +84,12 @@ impl Core {
         let mut reporting = std::mem::take(&mut self.reporting);
         for index in reporting.drain(..) {
             self.send_report(now, index, out);
-            self.announce_transport(index);
+            self.announce_transport(now, index);
+            let num_sources = self.transports.get(index).map_or(0, |one| one.sources.len());
+            for at in 0..num_sources {
+                let source = self.transports.get(index).map(|one| one.sources[at]);
+                source.into_iter().for_each(|source| self.announce_starts(now, source));
+            }
             self.schedule_transport(now, index);
         }
         self.reporting = reporting;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile, TransportState};
 use crate::media::clock::NtpOffset;
 use crate::media::flow::FlowStart;
+use crate::media::limit::Limit;
 use crate::media::source::Source;
 use crate::media::twcc::{ArrivalLog, SentHistory};
 use crate::wire::rtp::RtpWriter;
@@ -17,6 +18,11 @@ use super::ice::Ice;
 pub const MAX_SSRCS: usize = 32;
 /// Ended SSRCs remembered per peer; with those in use they stay below what SRTP keeps state for.
 const MAX_ENDED: usize = 24;
+/// DTLS datagrams of a peer: 2000 a second. Data channels are in there, at 1200 bytes each that is
+/// 19 Mb/s; a handshake takes a dozen.
+const DTLS_INTERVAL_US: Micros = 500;
+/// Of those, ones that may come at once.
+const DTLS_BURST: u64 = 500;
 
 /// What an SSRC of the peer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +116,8 @@ pub struct Transport {
     pub loss_permille: u16,
     /// Packets that it asked for since the last flush.
     pub num_asked: u16,
+    /// DTLS datagrams that it may send.
+    pub dtls: Limit,
     /// Counts.
     pub counts: TransportCounts,
     /// SSRC that our receiver reports and requests carry.
@@ -142,6 +150,7 @@ impl Transport {
             remb_bps: 0,
             loss_permille: 0,
             num_asked: 0,
+            dtls: Limit::new(DTLS_INTERVAL_US, DTLS_BURST),
             counts: TransportCounts::default(),
             own_ssrc,
             report_due_us: Micros::MAX,

@@ -2,8 +2,10 @@
 
 mod frames;
 mod params;
+mod started;
 
 pub use params::Params;
+pub use started::Started;
 
 use crate::api::{Codec, EncodingConfig, Micros};
 
@@ -112,6 +114,8 @@ pub struct Encoding {
     pub clock: StreamClock,
     /// Parameter sets of H.264.
     pub params: Params,
+    /// News of its SSRC.
+    pub started: Started,
     /// Cumulative counts.
     pub counts: EncodingCounts,
     /// Last key frame's size in pixels.
@@ -138,6 +142,7 @@ impl Encoding {
             ring: Ring::new(if is_audio { AUDIO_SLOTS } else { VIDEO_SLOTS }),
             key: None,
             budget: KeyframeBudget::default(),
+            started: Started::default(),
             nack: NackList::default(),
             stats: ReceiveStats::default(),
             rate: RateWindow::default(),

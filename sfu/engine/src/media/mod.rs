@@ -8,6 +8,7 @@ pub mod encoding;
 pub mod flow;
 pub mod keyframes;
 pub mod levels;
+pub mod limit;
 pub mod nack;
 pub mod output;
 pub mod packetize;

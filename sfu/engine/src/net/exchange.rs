@@ -23,6 +23,8 @@ const MAX_COMMANDS: usize = 65_536;
 const MAX_COMMAND_BYTES: usize = 32 * 1024 * 1024;
 /// Events that may wait for Python.
 const MAX_EVENTS: usize = 65_536;
+/// DTLS datagrams are taken up to here only: the rest is for news that come once.
+const MAX_DTLS_EVENTS: usize = MAX_EVENTS / 2;
 /// TWCC bytes that may wait for Python: about 10 s of a full house.
 const MAX_TWCC_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one row of `TWCC_DTYPE`.
@@ -294,9 +296,15 @@ impl Exchange {
             return false;
         };
         let was_empty = events.is_empty();
-        let room = MAX_EVENTS.saturating_sub(events.len()).min(pending.len());
-        *dropped += (pending.len() - room) as u64;
-        events.extend(pending.drain(..).take(room));
+        for notice in pending.drain(..) {
+            // DTLS is sent again by its peer; news of the core are not.
+            let is_dtls = matches!(notice, Notice::Core(Event::Dtls { .. }));
+            if events.len() < if is_dtls { MAX_DTLS_EVENTS } else { MAX_EVENTS } {
+                events.push_back(notice);
+            } else {
+                *dropped += 1;
+            }
+        }
         if was_empty {
             self.raise();
         }

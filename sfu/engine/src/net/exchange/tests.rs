@@ -44,6 +44,19 @@ fn events_are_bounded_and_dropped_ones_counted() {
 }
 
 #[test]
+fn a_flood_of_dtls_leaves_room_for_other_events() {
+    let (_poll, exchange) = exchange();
+    let dtls = Event::Dtls { transport: crate::api::TransportId(1), data: vec![22] };
+    let mut pending = vec![Notice::Core(dtls); MAX_EVENTS];
+    pending.push(Notice::Core(Event::SinkStarted { sink: SinkId(1) }));
+    let mut dropped = 0;
+    assert!(exchange.publish_events(&mut pending, &mut dropped));
+    assert_eq!(dropped, (MAX_EVENTS - MAX_DTLS_EVENTS) as u64);
+    let last = exchange.drain_events().pop_back();
+    assert_eq!(last, Some(Notice::Core(Event::SinkStarted { sink: SinkId(1) })));
+}
+
+#[test]
 fn the_media_thread_never_waits_for_a_held_lock() {
     let (_poll, exchange) = exchange();
     let _commands = lock(&exchange.commands);
