@@ -45,6 +45,12 @@ ANSWERS = {
     422: "The offer has nothing that could be used.",
     503: "The server is full.",
 }
+PATCH_ANSWERS = {
+    200: "ICE was restarted: our credentials and candidates.",
+    204: "Taken.",
+    412: "If-Match names an older ICE session.",
+    428: "If-Match is missing.",
+}
 
 
 class WhipRoutes:
@@ -97,12 +103,7 @@ class WhipRoutes:
                     "Trickle ICE candidates, or restart ICE",
                     "whip",
                     access="token",
-                    answers={
-                        200: "ICE was restarted: our credentials and candidates.",
-                        204: "Taken.",
-                        412: "If-Match names an older ICE session.",
-                        428: "If-Match is missing.",
-                    },
+                    answers=PATCH_ANSWERS,
                 )
             )
             operations.append(
