@@ -184,8 +184,9 @@ const kit = {
 
   loudness: (sid) => kit.tracks[sid]?.peak ?? 0,
 
-  /** The strongest frequency heard now, in Hz. */
+  /** The strongest frequency heard now, in Hz; 0 while the track is not here. */
   pitch(sid) {
+    if (!kit.tracks[sid]?.analyser) return 0;
     const { analyser, context } = kit.tracks[sid];
     const bins = new Float32Array(analyser.frequencyBinCount);
     analyser.getFloatFrequencyData(bins);
