@@ -4,7 +4,7 @@ mod sim;
 
 use std::net::SocketAddr;
 
-use aislecast_engine::api::{Command, Event, Layers};
+use aislecast_engine::api::{Command, Event, Layers, Local, Path};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use sim::peer::Heard;
@@ -214,4 +214,25 @@ fn dtls_of_a_peer_is_bounded_without_harm_to_data_channels_and_others() {
     assert!((2_400..=2_510).contains(&num_told(flooder)), "{}", num_told(flooder));
     assert_eq!(num_told(friend), 2_000);
     assert_eq!(world.core.counters().dropped_dtls, 10_000 - num_told(flooder) as u64);
+}
+
+#[test]
+fn a_peer_holds_eight_connections_and_none_when_it_is_gone() {
+    let mut world = World::new(10);
+    let peer = world.add_peer(CLEAN);
+    let mut given_up = Vec::new();
+    for connection in 1..=30 {
+        let mut check = world.peers[peer].check(true);
+        let remote = SocketAddr::from(([203, 0, 113, 9], 9));
+        let path = Path { local: Local::Tcp(connection), remote };
+        world.core.handle_datagram(world.now, path, &mut check);
+        world.run_for(10_000);
+        given_up.extend(world.core.poll_given_up());
+    }
+    assert_eq!(given_up, Vec::from_iter(1..=22), "the oldest give way");
+    let transport = world.peers[peer].id;
+    world.apply(Command::RemoveTransport { transport });
+    given_up.extend(std::iter::from_fn(|| world.core.poll_given_up()));
+    given_up.sort_unstable();
+    assert_eq!(given_up, Vec::from_iter(1..=30));
 }

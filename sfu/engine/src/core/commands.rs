@@ -1,6 +1,6 @@
 //! Carrying out commands.
 
-use crate::api::{Command, Layers, Micros, SinkConfig, SourceConfig};
+use crate::api::{Command, Layers, Micros, Path, SinkConfig, SourceConfig};
 use crate::media::flow::{Flow, FlowStart};
 use crate::media::output::Output;
 use crate::media::sink::Sink;
@@ -134,7 +134,12 @@ impl Core {
         }
         self.transports.remove(id);
         self.by_ufrag.retain(|_, &mut owner| owner != index);
-        self.by_path.retain(|_, &mut owner| owner != index);
+        let is_its = |&(_, owner): &(&Path, &u32)| *owner == index;
+        let paths: Vec<Path> = self.by_path.iter().filter(is_its).map(|(path, _)| *path).collect();
+        for path in paths {
+            self.by_path.remove(&path);
+            self.give_up(path);
+        }
         self.timers.schedule(index, now);
         Some(())
     }

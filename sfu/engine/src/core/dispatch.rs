@@ -1,6 +1,6 @@
 //! Arriving datagrams: what they are, whose they are, and the answers to STUN.
 
-use crate::api::{Event, Micros, Path, TransportId, TransportState};
+use crate::api::{Event, Local, Micros, Path, TransportId, TransportState};
 use crate::wire::demux::{PacketKind, classify};
 use crate::wire::stun::{
     ANSWER_SIZE_MAX, StunClass, StunMessage, write_binding_error, write_binding_success,
@@ -85,6 +85,7 @@ impl Core {
                 if let Some(forgotten) = forgotten {
                     self.counters.dropped_paths += 1;
                     self.by_path.remove(&forgotten);
+                    self.give_up(forgotten);
                 }
                 self.on_accepted(now, path, index, message, is_restarted);
             }
@@ -126,6 +127,14 @@ impl Core {
         }
         self.schedule_transport(now, index);
         self.announce_transport(now, index);
+    }
+
+    /// Nothing is heard from a path any more that belonged to a transport: a connection would hold
+    /// a place that others need.
+    pub(super) fn give_up(&mut self, path: Path) {
+        if let Local::Tcp(connection) = path.local {
+            self.given_up.push(connection);
+        }
     }
 
     fn answer_error(&mut self, index: u32, path: Path, message: &StunMessage<'_>, code: u16) {

@@ -44,6 +44,8 @@ impl Core {
         let Some(view) = RtpView::parse(data, &transport.extensions) else {
             transport.counts.dropped_malformed += 1;
             self.counters.dropped_malformed += 1;
+            let ssrc = data.get(8..12).and_then(|bytes| bytes.try_into().ok());
+            forget_stranger(transport, ssrc.map_or(0, u32::from_be_bytes));
             return;
         };
         if let Some(seq) = view.extensions.twcc {

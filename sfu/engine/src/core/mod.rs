@@ -60,6 +60,8 @@ pub struct Core {
     by_ufrag: HashMap<Vec<u8>, u32>,
     events: Events,
     replies: Replies,
+    /// ICE-TCP connections that are of no use any more.
+    given_up: Vec<u32>,
     twcc_rows: TwccRows,
     timers: Timers,
     /// Sources with packets that arrived since the last flush.
@@ -92,6 +94,7 @@ impl Core {
             by_ufrag: HashMap::new(),
             events: Events::default(),
             replies: Replies::default(),
+            given_up: Vec::new(),
             twcc_rows: TwccRows::default(),
             timers: Timers::default(),
             dirty: Vec::new(),
@@ -144,6 +147,12 @@ impl Core {
     /// The oldest waiting event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop()
+    }
+
+    /// An ICE-TCP connection that should be closed: its transport has newer ones, or is gone. To be
+    /// asked after `flush`, which still sends on it.
+    pub fn poll_given_up(&mut self) -> Option<u32> {
+        self.given_up.pop()
     }
 
     /// Moves up to `max` complete frames of `tap` to the end of `out`.

@@ -91,7 +91,7 @@ impl Intake {
 
 /// Where the core's datagrams go.
 struct Wire<'a> {
-    udp: &'a [UdpPort],
+    udp: &'a mut [UdpPort],
     tcp: &'a mut TcpPorts,
     counters: &'a mut NetCounters,
     now: Micros,
@@ -101,7 +101,7 @@ impl Egress for Wire<'_> {
     fn send(&mut self, path: Path, data: &[u8], segment: Option<usize>) {
         match path.local {
             Local::Udp(index) => {
-                if let Some(port) = self.udp.get(usize::from(index)) {
+                if let Some(port) = self.udp.get_mut(usize::from(index)) {
                     port.send(self.counters, path.remote, data, segment);
                 }
             }
@@ -208,9 +208,12 @@ impl MediaThread {
 
     fn flush(&mut self, now: Micros) {
         let counters = &mut self.state.counters;
-        let mut wire = Wire { udp: &self.udp, tcp: &mut self.tcp, counters, now };
+        let mut wire = Wire { udp: &mut self.udp, tcp: &mut self.tcp, counters, now };
         self.core.flush(now, &mut wire);
         self.tcp.write_dirty();
+        while let Some(id) = self.core.poll_given_up() {
+            self.tcp.close(id);
+        }
         while let Some(id) = self.tcp.poll_closed() {
             self.core.handle_closed(now, Local::Tcp(id));
         }

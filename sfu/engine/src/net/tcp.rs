@@ -27,6 +27,8 @@ const SWEEP_US: Micros = 1_000_000;
 const SEND_BUFFER: usize = 128 * 1024;
 /// Reads of one connection before the others get their turn.
 const READ_ROUNDS: usize = 4;
+/// Message type of a binding error response (RFC 8489 §5).
+const STUN_ERROR: [u8; 2] = [0x01, 0x11];
 /// First token of accepted connections; below are the sockets bound at start.
 pub const FIRST_CONNECTION_TOKEN: usize = 1 << 16;
 
@@ -37,7 +39,8 @@ struct Connection {
     queue: SendQueue,
     accepted_us: Micros,
     received_us: Micros,
-    /// The core answered: it has shown that it knows ICE credentials.
+    /// The core took its check: it has shown that it knows ICE credentials, and is one of at most
+    /// eight paths of its transport.
     is_proven: bool,
     has_begun: bool,
     is_readable: bool,
@@ -238,7 +241,8 @@ impl TcpPorts {
             counters.net_tcp_dropped_closed += data.len().div_ceil(size) as u64;
             return;
         };
-        if !connection.is_proven {
+        // An error is an answer, but opens no path: the core would never give it up.
+        if !connection.is_proven && !data.starts_with(&STUN_ERROR) {
             connection.is_proven = true;
             self.unproven -= 1;
         }
@@ -295,7 +299,8 @@ impl TcpPorts {
         self.connections.len()
     }
 
-    fn close(&mut self, id: u32) {
+    /// Ends a connection; nothing happens to one that has ended.
+    pub fn close(&mut self, id: u32) {
         if let Some(mut connection) = self.connections.remove(&id) {
             let _ = self.registry.deregister(&mut connection.stream);
             self.unproven -= usize::from(!connection.is_proven);

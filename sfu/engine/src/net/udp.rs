@@ -1,7 +1,9 @@
 //! UDP sockets: batches in (recvmmsg, GRO), bundles out (GSO with fall-back).
 
+use std::collections::HashSet;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::{Interest, Registry, Token};
@@ -16,9 +18,12 @@ use super::reply_source::ReplySource;
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// Largest datagram that GRO hands over in one piece.
 const RECEIVE_SLOT: usize = 65_536;
-/// Larger segments never use GSO: above the link MTU the kernel answers EINVAL, which would be
-/// taken for missing support and switch offload off for everybody.
+/// Larger segments never use GSO: above the MTU of the link the kernel answers EINVAL.
 const MAX_GSO_SEGMENT: usize = 1_400;
+/// Segments that fit every link: the least MTU of IPv6 without its header and that of UDP.
+const SAFE_GSO_SEGMENT: usize = 1_232;
+/// Addresses behind narrow links that are remembered; over it they are found out anew.
+const MAX_NARROW: usize = 1_024;
 /// A kernel receive time older than this is a stepped wall clock, not a queue.
 const MAX_KERNEL_AGE: Duration = Duration::from_millis(500);
 
@@ -45,6 +50,8 @@ pub struct UdpPort {
     local: SocketAddr,
     /// Of sockets bound to all addresses.
     replies: Option<ReplySource>,
+    /// Addresses whose link took no segments above the safe size.
+    narrow: HashSet<IpAddr>,
     /// Readiness is edge-triggered: remembered until a read finds nothing.
     pub is_readable: bool,
 }
@@ -65,7 +72,7 @@ impl UdpPort {
         let socket = mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr()?;
         let replies = local.ip().is_unspecified().then(ReplySource::default);
-        Ok(UdpPort { socket, state, local, replies, is_readable: true })
+        Ok(UdpPort { socket, state, local, replies, narrow: HashSet::new(), is_readable: true })
     }
 
     /// Where it is bound.
@@ -131,7 +138,7 @@ impl UdpPort {
 
     /// Sends one datagram or one bundle. What the kernel does not take is counted and gone.
     pub fn send(
-        &self,
+        &mut self,
         counters: &mut NetCounters,
         remote: SocketAddr,
         data: &[u8],
@@ -142,9 +149,11 @@ impl UdpPort {
             count_failure(counters, &sent, 1);
             return;
         };
-        if size <= MAX_GSO_SEGMENT && self.state.max_gso_segments() > 1 {
+        let is_tried = self.may_offload(remote, size);
+        if is_tried {
             let sent = self.transmit(remote, data, Some(size));
-            // EIO and EINVAL have just switched offload off: the bundle goes one by one.
+            // EIO and EINVAL have just switched offload off: the bundle goes one by one, and so do
+            // all others, unless it was only too large for the way to this address.
             if sent.is_ok() || self.state.max_gso_segments() > 1 {
                 counters.net_gso_bundles += u64::from(sent.is_ok());
                 count_failure(counters, &sent, data.len().div_ceil(size) as u64);
@@ -155,6 +164,34 @@ impl UdpPort {
         for datagram in data.chunks(size) {
             let sent = self.transmit(remote, datagram, None);
             count_failure(counters, &sent, 1);
+        }
+        if is_tried && size > SAFE_GSO_SEGMENT {
+            self.handle_narrow(remote);
+        }
+    }
+
+    fn may_offload(&self, remote: SocketAddr, size: usize) -> bool {
+        let is_narrow = || self.narrow.contains(&remote.ip());
+        self.state.max_gso_segments() > 1
+            && (size <= SAFE_GSO_SEGMENT || (size <= MAX_GSO_SEGMENT && !is_narrow()))
+    }
+
+    /// A bundle that may have been too large for its link switched offload off: on again, but not
+    /// for such bundles to this address. A kernel without offload says so at the next small one.
+    fn handle_narrow(&mut self, remote: SocketAddr) {
+        if let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.socket)) {
+            self.state = state;
+            self.undo_mtu_probing();
+            if self.narrow.len() >= MAX_NARROW {
+                self.narrow.clear();
+            }
+            self.narrow.insert(remote.ip());
+        }
+    }
+
+    fn undo_mtu_probing(&self) {
+        if self.local.is_ipv4() {
+            allow_fragments(&self.socket);
         }
     }
 
@@ -184,7 +221,7 @@ fn count_failure(counters: &mut NetCounters, sent: &io::Result<()>, datagrams: u
 /// We forward packets as large as their publisher made them (encoders over WHIP use up to 1400
 /// bytes), and on a narrower path they would vanish without a word. Routers may cut them instead;
 /// ICMP, which anybody can forge, is still not listened to.
-fn allow_fragments(socket: &Socket) {
+fn allow_fragments(socket: impl AsFd) {
     let _ = sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT);
 }
 
@@ -235,7 +272,7 @@ mod tests {
     #[test]
     fn bundles_arrive_as_datagrams_on_both_families() {
         for addr in ["127.0.0.1:0", "[::1]:0"] {
-            let (from, mut to) = pair(addr);
+            let (mut from, mut to) = pair(addr);
             let mut counters = NetCounters::default();
             let bundle: Vec<u8> = (0..2500).map(|i| i as u8).collect();
             from.send(&mut counters, to.local(), &bundle, Some(1000));
@@ -250,7 +287,7 @@ mod tests {
 
     #[test]
     fn oversized_segments_do_not_switch_offload_off() {
-        let (from, mut to) = pair("127.0.0.1:0");
+        let (mut from, mut to) = pair("127.0.0.1:0");
         let mut counters = NetCounters::default();
         let offload = from.state.max_gso_segments();
         from.send(&mut counters, to.local(), &[7; 4000], Some(1800));
@@ -260,8 +297,25 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_too_large_for_one_link_leaves_offload_on_for_all_others() {
+        let (mut from, mut to) = pair("127.0.0.1:0");
+        let mut counters = NetCounters::default();
+        let offload = from.state.max_gso_segments();
+        // Port 0 makes the kernel answer EINVAL, as it does above the MTU of a link.
+        let narrow = "127.0.0.2:0".parse().unwrap();
+        from.send(&mut counters, narrow, &[1; 2600], Some(1300));
+        assert_eq!(from.state.max_gso_segments(), offload);
+        assert!(offload == 1 || !from.may_offload(narrow, 1300));
+        let found = sockopt::ip_mtu_discover(&from.socket).unwrap();
+        assert_eq!(found, sockopt::Ipv4PathMtuDiscovery::OMIT);
+        from.send(&mut counters, to.local(), &[1; 2600], Some(1300));
+        assert_eq!(received(&mut to, 2).len(), 2);
+        assert_eq!(counters.net_gso_bundles, u64::from(offload > 1));
+    }
+
+    #[test]
     fn without_offload_a_bundle_leaves_one_by_one() {
-        let (from, mut to) = pair("127.0.0.1:0");
+        let (mut from, mut to) = pair("127.0.0.1:0");
         let mut counters = NetCounters::default();
         // Port 0 makes the kernel answer EINVAL, as a driver without offload does.
         from.send(&mut counters, "127.0.0.1:0".parse().unwrap(), &[1; 2000], Some(1000));

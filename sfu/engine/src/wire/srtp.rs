@@ -17,7 +17,9 @@ use crate::api::SrtpProfile;
 pub const RTP_OVERHEAD_MAX: usize = 16;
 /// Most bytes that protecting an RTCP packet adds.
 pub const RTCP_OVERHEAD_MAX: usize = 20;
-/// SSRCs of one receiving context; more are refused. A peer's churn is bounded by `forget`.
+/// SSRCs of one receiving context. More are refused for RTP, where forgetting one loses its roll-over
+/// count: a peer's churn is bounded by `forget`. For RTCP, whose packets carry their whole index, the
+/// longest unused one gives way: a receiver may report under a new SSRC for every track.
 pub const RECEIVE_SSRCS_MAX: usize = 64;
 /// SSRCs of one sending context. They are our own, and never forgotten: a second life of an SSRC
 /// under the same key would repeat nonces.
@@ -154,17 +156,15 @@ impl SrtpReceiver {
         }
         let index = u64::from(word & RTCP_INDEX_MAX);
         let slot = self.rtcp_states.find(ssrc);
-        match slot {
-            Some(slot) => self.rtcp_states.states[slot].window.check(index)?,
-            None if self.rtcp_states.is_full() => return Err(SrtpError::TooManySsrcs),
-            None => {}
+        if let Some(slot) = slot {
+            self.rtcp_states.states[slot].window.check(index)?;
         }
         let len = self.rtcp.open_rtcp(packet, ssrc, word).ok_or(SrtpError::Authentication)?;
         let slot = match slot {
             Some(slot) => slot,
-            None => self.rtcp_states.insert(ssrc).ok_or(SrtpError::TooManySsrcs)?,
+            None => self.rtcp_states.insert_over_oldest(ssrc).ok_or(SrtpError::TooManySsrcs)?,
         };
-        self.rtcp_states.states[slot].window.accept(index);
+        self.rtcp_states.accept(slot, index);
         Ok(len)
     }
 

@@ -9,11 +9,12 @@ pub(super) struct SsrcTable {
     pub(super) states: Vec<SsrcState>,
     last: usize,
     max: usize,
+    num_uses: u64,
 }
 
 impl SsrcTable {
     pub(super) fn new(max: usize) -> Self {
-        SsrcTable { ssrcs: Vec::new(), states: Vec::new(), last: 0, max }
+        SsrcTable { ssrcs: Vec::new(), states: Vec::new(), last: 0, max, num_uses: 0 }
     }
 
     #[inline]
@@ -49,6 +50,23 @@ impl SsrcTable {
         Some(self.ssrcs.len() - 1)
     }
 
+    /// Like `insert`; in a full table the one that was not used for the longest gives way.
+    pub(super) fn insert_over_oldest(&mut self, ssrc: u32) -> Option<usize> {
+        if self.is_full() {
+            let oldest = (0..self.len()).min_by_key(|&slot| self.states[slot].last_use)?;
+            self.remove(self.ssrcs[oldest]);
+        }
+        self.insert(ssrc)
+    }
+
+    /// Takes an authenticated index of a slot.
+    pub(super) fn accept(&mut self, slot: usize, index: u64) {
+        self.num_uses += 1;
+        let state = &mut self.states[slot];
+        state.last_use = self.num_uses;
+        state.window.accept(index);
+    }
+
     pub(super) fn remove(&mut self, ssrc: u32) {
         if let Some(slot) = self.ssrcs.iter().position(|&known| known == ssrc) {
             self.ssrcs.swap_remove(slot);
@@ -62,6 +80,8 @@ impl SsrcTable {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SsrcState {
     pub(super) window: ReplayWindow,
+    /// Which use of its table touched it last.
+    last_use: u64,
     /// Authentication failures since the last success.
     pub(super) num_failed: u16,
 }

@@ -249,6 +249,26 @@ fn ssrcs_of_a_receiver_are_bounded_and_can_be_forgotten() {
 }
 
 #[test]
+fn reports_under_ever_new_ssrcs_pass_and_those_in_use_keep_their_windows() {
+    let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes128Gcm);
+    let mut report = |ssrc: u32| {
+        let mut packet = vec![0x80, 201, 0, 1];
+        packet.extend(ssrc.to_be_bytes());
+        packet.resize(packet.len() + RTCP_OVERHEAD_MAX, 0);
+        let len = sender.protect_rtcp(&mut packet, 8).unwrap();
+        packet.truncate(len);
+        packet
+    };
+    let overheard = report(1);
+    receiver.unprotect_rtcp(&mut overheard.clone()).unwrap();
+    for ssrc in 2..=3 * RECEIVE_SSRCS_MAX as u32 {
+        receiver.unprotect_rtcp(&mut report(ssrc)).unwrap();
+        receiver.unprotect_rtcp(&mut report(1)).unwrap();
+    }
+    assert_eq!(receiver.unprotect_rtcp(&mut overheard.clone()), Err(SrtpError::Replay));
+}
+
+#[test]
 fn a_sender_never_uses_an_index_twice() {
     for profile in PROFILES {
         let (mut sender, _) = pair(profile);
