@@ -145,7 +145,13 @@ fn bind_all<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
     use super::*;
+    use crate::api::{Command, TransportId};
+    use crate::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
 
     fn addrs(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -178,5 +184,40 @@ mod tests {
         assert!(engine.exchange().drain_events().is_empty());
         // A snapshot of a dead engine does not wait.
         engine.exchange().snapshot(Kind::Sinks);
+    }
+
+    /// A framed check (RFC 4571) that nominates its path.
+    fn framed_check(number: u8) -> Vec<u8> {
+        let request = BindingRequest {
+            transaction_id: [number; 12],
+            username: "ufrag:remote",
+            priority: 1,
+            role: IceRole::Controlling(7),
+            is_use_candidate: true,
+        };
+        let mut check = [0; 256];
+        let key = StunKey::new(b"password");
+        let len = write_binding_request(&mut check, &request, &key).unwrap();
+        [&(len as u16).to_be_bytes(), &check[..len]].concat()
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_connections_of_a_peer_is_closed() {
+        let engine = Engine::start(&addrs(&["127.0.0.1:0"]), &addrs(&["127.0.0.1:0"])).unwrap();
+        let (local_ufrag, local_pwd) = ("ufrag".to_owned(), "password".to_owned());
+        let transport = TransportId(1);
+        let order = Command::AddTransport { transport, local_ufrag, local_pwd };
+        engine.exchange().push_command(order).unwrap();
+        let mut streams: Vec<TcpStream> = Vec::new();
+        for number in 1..=9 {
+            let mut stream = TcpStream::connect(engine.tcp()[0]).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(&framed_check(number)).unwrap();
+            assert!(stream.read(&mut [0; 256]).unwrap() > 0, "answered");
+            streams.push(stream);
+        }
+        assert_eq!(streams[0].read(&mut [0; 256]).unwrap(), 0, "closed");
+        streams[1].write_all(&framed_check(10)).unwrap();
+        assert!(streams[1].read(&mut [0; 256]).unwrap() > 0, "the others stay");
     }
 }
