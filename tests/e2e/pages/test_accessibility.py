@@ -97,6 +97,7 @@ async def test_a_meeting_by_keyboard_only(server, browser) -> None:
     await page.wait_for_selector("#keys-dialog")
     assert await violations(page) == []
     await page.keyboard.press("Escape")
+    await page.wait_for_selector("#keys-dialog", state="detached")
     await page.keyboard.press("p")
     await page.wait_for_selector("#people:not([hidden])")
     assert await violations(page) == []
