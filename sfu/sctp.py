@@ -14,6 +14,7 @@ from aiortc.rtcsctptransport import (
     SCTP_TSN_MODULO,
     WEBRTC_BINARY,
     WEBRTC_DCEP,
+    Chunk,
     DataChunk,
     RTCSctpTransport,
     SackChunk,
@@ -72,6 +73,14 @@ class BoundedSctp(RTCSctpTransport):
         except Exception:
             # aiortc asserts and decodes on what the peer sent; whatever that raises is the peer's.
             self._counters["sctp_malformed"] += 1
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        try:
+            await super()._send_chunk(chunk)
+        except ConnectionError:
+            # aiortc's retransmission timers call this from tasks that nobody awaits, also in the
+            # moment after the peer has gone.
+            self._counters["sctp_send_after_close"] += 1
 
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         if self._last_received_tsn is None or chunk.stream_id >= self._limits.max_streams:

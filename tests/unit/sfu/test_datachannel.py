@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
+from aiortc.rtcdtlstransport import State
 from aiortc.rtcsctptransport import (
     WEBRTC_BINARY,
     DataChunk,
+    InitChunk,
     RTCSctpTransport,
     SackChunk,
 )
@@ -283,3 +285,18 @@ async def test_a_listeners_bug_is_logged_and_survived(
     both.data.on_message = keep
     channel.send(b"two")
     await until(lambda: both.got == [("_reliable", b"two")])
+
+
+async def test_a_retransmission_timer_after_the_end_is_counted_not_raised(
+    identity: DtlsIdentity,
+) -> None:
+    """aiortc starts these as tasks that nobody awaits: a raise would be a stray traceback."""
+    both = DataPair(identity, DataLimits(), ours_is_client=False)
+    await both.connect()
+    sctp = both.data._sctp
+    assert sctp is not None
+    await both.pair.ours.dtls.stop()
+    both.pair.ours.dtls._set_state(State.CLOSED)
+    await sctp._send_chunk(InitChunk())
+    assert both.counters["sctp_send_after_close"] == 1
+    await both.data.close()
