@@ -13,7 +13,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(VENV)/.deps: requirements.lock
-	@command -v cargo >/dev/null || { echo "Aislecast needs Rust (cargo): https://rustup.rs, or your system's rustc and cargo, 1.85 or newer"; exit 1; }
+	@command -v cargo >/dev/null || { echo "Aislecast needs Rust (cargo): https://rustup.rs, or your system's rustc and cargo, 1.88 or newer"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Aislecast needs Python 3.11 or newer"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
