@@ -12,6 +12,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from servers import ROOT, Server, aislecast, livekit
@@ -24,7 +26,7 @@ def load(server: Server, **options: object) -> Row:
     command = [sys.executable, str(ROOT / "tests/load/load.py"), "--url", server.url]
     command += ["--key", server.key, "--pid", str(server.pid)]
     for name, value in options.items():
-        command += [f"--{name}", str(value)]
+        command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     environment = {**os.environ, "AISLECAST_LOAD_SECRET": server.secret}
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, timeout=240, check=True, text=True
@@ -32,14 +34,18 @@ def load(server: Server, **options: object) -> Row:
     return {"server": server.name, **json.loads(done.stdout)}
 
 
-def fan_out(start: object, sizes: tuple[int, ...], duration_s: int) -> list[Row]:
+def fan_out(
+    start: Callable[[], AbstractContextManager[Server]],
+    sizes: tuple[int, ...],
+    duration_s: int,
+    **more: object,
+) -> list[Row]:
     """A fresh server for every size, so that memory starts from nothing."""
     rows = []
     for size in sizes:
-        with start() as server:  # type: ignore[operator]
-            rows.append(
-                load(server, subscribers=size, rate=max(10, size / 20), duration=duration_s)
-            )
+        with start() as server:
+            rate = max(10, size / 20)
+            rows.append(load(server, subscribers=size, rate=rate, duration=duration_s, **more))
             show(rows[-1])
     return rows
 
@@ -72,10 +78,19 @@ def main() -> None:
           f"Linux {platform.release()}, Python {platform.python_version()}")  # fmt: skip
     print(
         "load: 1 publisher (VP8 180p/360p/720p, 1.8 Mb/s in all, and Opus); every client decrypts\n"
-        "and checks all it gets; loopback; delay includes both ends of the load tool"
+        "and checks all it gets; loopback; delay: publisher's send to the subscriber's kernel"
     )
+    binary = os.environ.get("LIVEKIT")
+    peer = (lambda: livekit(binary)) if binary else None
+    print("publisher paced as libwebrtc paces (2.5 times the rate, bursts of 5 ms):")
     rows = fan_out(aislecast, sizes, duration_s)
-    print("interpreter held for 500 ms in every 2 s:")
+    rows += fan_out(peer, sizes[:3], duration_s) if peer else []
+    print("publisher sends whole frames at once (as LiveKit's own load tester does):")
+    rows += fan_out(aislecast, sizes, duration_s, unpaced=True)
+    rows += fan_out(peer, sizes[:3], duration_s, unpaced=True) if peer else []
+    if peer is None:
+        print("LIVEKIT is not set: no peer measured")
+    print("interpreter held for 500 ms in every 2 s, paced:")
     with aislecast(program=ROOT / "tests/bench/stalling_server.py") as server:
         rows.append(load(server, subscribers=110, rate=20, duration=max(10, duration_s)))
         show(rows[-1])
@@ -83,11 +98,6 @@ def main() -> None:
     with aislecast() as server:
         rows.append(load(server, subscribers=200, rate=10, duration=2))
         show(rows[-1])
-    binary = os.environ.get("LIVEKIT")
-    if binary:
-        rows += fan_out(lambda: livekit(binary), sizes[:3], duration_s)
-    else:
-        print("LIVEKIT is not set: no peer measured")
     recording = ROOT / "tests/bench/record_cpu.py"
     subprocess.run([sys.executable, str(recording)], check=True)
     out = ROOT / "build/bench.json"
