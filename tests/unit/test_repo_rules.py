@@ -36,8 +36,7 @@ def test_product_files_stay_short() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in _sources(".py", ".rs", ".js", ".css")
-        if not _is_rust_test(path)
-        and (lines := path.read_text().count("\n")) > SOFT_LIMIT_LINES
+        if not _is_rust_test(path) and (lines := path.read_text().count("\n")) > SOFT_LIMIT_LINES
     }
     assert long == {}
 
