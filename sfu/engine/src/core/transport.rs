@@ -21,8 +21,8 @@ const MAX_ENDED: usize = 24;
 /// DTLS datagrams of a peer: 2000 a second. Data channels are in there, at 1200 bytes each that is
 /// 19 Mb/s; a handshake takes a dozen.
 const DTLS_INTERVAL_US: Micros = 500;
-/// Of those, ones that may come at once.
-const DTLS_BURST: u64 = 500;
+/// Of those, ones that may come at once: more than Python takes (`DataLimits.datagram_burst`).
+const DTLS_BURST: u64 = 4_000;
 
 /// What an SSRC of the peer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
