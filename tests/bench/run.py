@@ -26,6 +26,7 @@ def load(server: Server, **options: object) -> Row:
     command = [sys.executable, str(ROOT / "tests/load/load.py"), "--url", server.url]
     command += ["--key", server.key, "--pid", str(server.pid)]
     for name, value in options.items():
+        name = name.replace("_", "-")
         command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     environment = {**os.environ, "AISLECAST_LOAD_SECRET": server.secret}
     done = subprocess.run(
@@ -85,9 +86,9 @@ def main() -> None:
     print("publisher paced as libwebrtc paces (2.5 times the rate, bursts of 5 ms):")
     rows = fan_out(aislecast, sizes, duration_s)
     rows += fan_out(peer, sizes[:3], duration_s) if peer else []
-    print("publisher sends whole frames at once (as LiveKit's own load tester does):")
-    rows += fan_out(aislecast, sizes, duration_s, unpaced=True)
-    rows += fan_out(peer, sizes[:3], duration_s, unpaced=True) if peer else []
+    print("picture only, whole frames at once (as LiveKit's own load tester sends):")
+    rows += fan_out(aislecast, sizes, duration_s, unpaced=True, video_only=True)
+    rows += fan_out(peer, sizes[:3], duration_s, unpaced=True, video_only=True) if peer else []
     if peer is None:
         print("LIVEKIT is not set: no peer measured")
     print("interpreter held for 500 ms in every 2 s, paced:")

@@ -87,9 +87,10 @@ class LoadClient:
             await self._negotiate()
 
     async def publish(self, layers: list[EncodedLayer], audio: list[bytes]) -> None:
-        """Adds a simulcast camera and a microphone, and starts sending once secured."""
+        """Adds a simulcast camera and, with `audio`, a microphone; sends once secured."""
         self._layers, self._audio = layers, audio
         video_cid, audio_cid = "load-video", "load-audio"
+        audio_ssrc = secrets.randbits(31) | 1
         add_video = rtc.AddTrackRequest(
             cid=video_cid, name="camera", type=models.VIDEO, source=models.CAMERA,
             width=layers[-1].width, height=layers[-1].height,
@@ -102,25 +103,28 @@ class LoadClient:
         add_audio = rtc.AddTrackRequest(
             cid=audio_cid, name="mic", type=models.AUDIO, source=models.MICROPHONE
         )
-        for request in (add_video, add_audio):
+        for request in (add_video, add_audio) if audio else (add_video,):
             self._published[request.cid] = asyncio.get_running_loop().create_future()
             await self._send(rtc.SignalRequest(add_track=request))
         await asyncio.wait_for(asyncio.gather(*self._published.values()), 10)
         rids = tuple(layer.rid for layer in layers)
         self._sections.append(Section("video", "sendonly", f"- {video_cid}", rids))
-        self._sections.append(Section("audio", "sendonly", f"- {audio_cid}"))
+        if audio:
+            self._sections.append(Section("audio", "sendonly", f"- {audio_cid}", ssrc=audio_ssrc))
         await self._negotiate()
         await asyncio.wait_for(self.is_secured.wait(), 10)
-        mids = len(self._sections)
+        video_mid = len(self._sections) - (2 if audio else 1)
         twcc_id = min(self._answer.twcc_ids, default=0) if self._answer else 0
+        mid_id = EXTENSIONS["mid"][0]
         self._native.publish_video(
-            self.peer, str(mids - 2), EXTENSIONS["mid"][0], EXTENSIONS["rid"][0], twcc_id, VP8_PT,
+            self.peer, str(video_mid), mid_id, EXTENSIONS["rid"][0], twcc_id, VP8_PT,
             [(layer.rid, secrets.randbits(31) | 1, layer.frames) for layer in layers], 25.0,
         )  # fmt: skip
-        self._native.publish_audio(
-            self.peer, str(mids - 1), EXTENSIONS["mid"][0], EXTENSIONS["audio_level"][0], twcc_id,
-            OPUS_PT, secrets.randbits(31) | 1, audio,
-        )  # fmt: skip
+        if audio:
+            level_id = EXTENSIONS["audio_level"][0]
+            self._native.publish_audio(
+                self.peer, str(video_mid + 1), mid_id, level_id, twcc_id, OPUS_PT, audio_ssrc, audio
+            )
 
     async def _negotiate(self) -> None:
         self._offer_id += 1

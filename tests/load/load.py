@@ -104,7 +104,7 @@ class LoadRun:
             publisher = LoadClient(self.native, self.identity, http)
             self.clients.append(publisher)
             await publisher.join(self.options.url, self._token(f"pub-{index}"), audios=0, videos=0)
-            await publisher.publish(layers, audio)
+            await publisher.publish(layers, [] if self.options.video_only else audio)
         await asyncio.sleep(2.0)
         watch = ServerWatch(self.options.pid)
         before_join = watch.read()
@@ -212,6 +212,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--unpaced", action="store_true", help="publishers send whole frames at once"
     )
+    parser.add_argument("--video-only", action="store_true", help="no microphones")
     parser.add_argument("--pid", type=int, help="server process, for CPU and memory")
     return parser.parse_args()
 

@@ -23,6 +23,7 @@ class Section:
     direction: str
     msid: str = ""
     rids: tuple[str, ...] = ()
+    ssrc: int = 0
 
 
 @dataclass
@@ -70,6 +71,9 @@ def _section_lines(mid: int, section: Section) -> list[str]:
         lines += [f"a=rtpmap:{RTX_PT} rtx/90000", f"a=fmtp:{RTX_PT} apt={VP8_PT}"]
     if section.msid:
         lines += [f"a=msid:{section.msid}"]
+    if section.ssrc:
+        # pion binds a track without rids by its declared SSRC only.
+        lines += [f"a=ssrc:{section.ssrc} cname:load"]
     if section.rids:
         lines += [f"a=rid:{rid} send" for rid in section.rids]
         lines += [f"a=simulcast:send {';'.join(section.rids)}"]
