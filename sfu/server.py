@@ -117,15 +117,23 @@ class MediaServer:
 
     def snapshot(self) -> MediaSnapshot:
         """Look at everything at once; a few µs per transport."""
-        registry = self._registry
-        engine = registry.engine
+        engine = self._registry.engine
         return MediaSnapshot(
             now_us=engine.now_us(),
             transports=parse_rows(engine.snapshot_transports(), _engine.TRANSPORT_DTYPE),
             encodings=parse_rows(engine.snapshot_encodings(), _engine.ENCODING_DTYPE),
             sinks=parse_rows(engine.snapshot_sinks(), _engine.SINK_DTYPE),
-            counters={**engine.counters(), **registry.counters},
         )
+
+    def snapshot_encodings(self) -> Rows:
+        """Rows of ``sfu.engine.ENCODING_DTYPE`` alone, for whoever looks several times a second."""
+        return parse_rows(self._registry.engine.snapshot_encodings(), _engine.ENCODING_DTYPE)
+
+    def counters(self) -> dict[str, int]:
+        """The engine's and this package's counters by name. Reads the kernel's table of all the
+        machine's sockets: for a scrape, not for every tick."""
+        registry = self._registry
+        return {**registry.engine.counters(), **registry.counters}
 
     def drain_twcc(self) -> Rows:
         """Take what subscribers reported of what they got, rows of ``TWCC_DTYPE``, oldest first."""

@@ -27,14 +27,12 @@ class MediaSnapshot:
         transports: rows of ``sfu.engine.TRANSPORT_DTYPE``.
         encodings: rows of ``sfu.engine.ENCODING_DTYPE``.
         sinks: rows of ``sfu.engine.SINK_DTYPE``.
-        counters: the engine's and this package's counters by name.
     """
 
     now_us: int
     transports: Rows
     encodings: Rows
     sinks: Rows
-    counters: dict[str, int]
 
 
 def parse_rows(data: bytes, dtype: np.dtype[Any]) -> Rows:

@@ -66,7 +66,7 @@ class Monitor:
         rooms = self._registry.rooms.values()
         if not any(room.tracks for room in rooms):
             return
-        levels = self._levels.measure(self._context.media.snapshot().encodings)
+        levels = self._levels.measure(self._context.media.snapshot_encodings())
         for room in rooms:
             spoken: dict[str, float] = {}
             for track in room.tracks.values():

@@ -14,7 +14,7 @@ from livekit.protocol.webhook import WebhookEvent
 from manual_clock import ManualClock
 
 from sfu.ids import Codec, EncodingSpec
-from sfu.stats import MediaSnapshot
+from sfu.stats import MediaSnapshot, Rows
 from signaling.config import SignalingConfig
 from signaling.join import JoinParams
 from signaling.service import SignalingService
@@ -121,7 +121,10 @@ class BenchMedia:
 
     def snapshot(self) -> MediaSnapshot:
         sinks = np.zeros(0, np.dtype([("sink", "<u4")]))
-        return MediaSnapshot(0, self.lines, self.encodings, sinks, {})
+        return MediaSnapshot(0, self.lines, self.encodings, sinks)
+
+    def snapshot_encodings(self) -> Rows:
+        return self.encodings
 
 
 class BenchConnection:

@@ -90,7 +90,6 @@ class ServerCollector(Collector):
         )
         for name, column, meaning in SINK_SUMS:
             yield GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=float(sinks[column].sum()))
-        yield _events(f"{PREFIX}_media_events", "media", snapshot.counters)
 
 
 def _events(name: str, subsystem: str, counts: Mapping[str, int]) -> Metric:

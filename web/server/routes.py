@@ -75,6 +75,7 @@ def _collector(parts: Parts, rtc: RtcRoutes) -> ServerCollector:
             "whip": parts.whip.resources.snapshot,
         },
         counters={
+            "media": parts.media.counters,
             "signaling": lambda: parts.signaling.counters,
             "rtc": lambda: rtc.counters,
             "webhook": lambda: parts.webhooks.counters,
