@@ -23,32 +23,40 @@ use crate::thread::Context;
 impl Peer {
     /// Takes everything the socket holds, with the time the kernel got it.
     pub fn receive(&mut self, context: &mut Context) {
-        let mut buffer = [0u8; 2048];
-        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+        let mut buffer = std::mem::take(&mut context.buffer);
+        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec, i32);
         loop {
             let mut slices = [IoSliceMut::new(&mut buffer)];
             let fd = self.socket.as_raw_fd();
             let flags = MsgFlags::MSG_DONTWAIT;
             let Ok(message) = recvmsg::<()>(fd, &mut slices, Some(&mut control), flags) else {
-                return;
+                break;
             };
             let len = message.bytes;
-            let kernel = message.cmsgs().ok().and_then(|mut all| {
-                all.find_map(|each| match each {
-                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
-                    _ => None,
-                })
-            });
+            let (mut kernel, mut segment) = (None, len);
+            for each in message.cmsgs().into_iter().flatten() {
+                match each {
+                    ControlMessageOwned::ScmTimestampns(time) => kernel = Some(Duration::from(time)),
+                    ControlMessageOwned::UdpGroSegments(size) => segment = size.max(1) as usize,
+                    _ => {}
+                }
+            }
             context.now_us =
                 kernel.map_or_else(|| context.clock.now_us(), |at| context.clock.us_at_wall(at));
-            let datagram = &mut buffer[..len];
-            match classify(datagram) {
-                PacketKind::Rtp => self.receive_rtp(datagram, context),
-                PacketKind::Rtcp => self.receive_rtcp(datagram, context),
-                PacketKind::Dtls => context.events.push(Event::Dtls(self.id, datagram.to_vec())),
-                PacketKind::Stun => self.receive_stun(datagram, context),
-                PacketKind::Unknown => context.stats.undecryptable += 1,
+            for datagram in buffer[..len].chunks_mut(segment.max(1)) {
+                self.receive_datagram(datagram, context);
             }
+        }
+        context.buffer = buffer;
+    }
+
+    fn receive_datagram(&mut self, datagram: &mut [u8], context: &mut Context) {
+        match classify(datagram) {
+            PacketKind::Rtp => self.receive_rtp(datagram, context),
+            PacketKind::Rtcp => self.receive_rtcp(datagram, context),
+            PacketKind::Dtls => context.events.push(Event::Dtls(self.id, datagram.to_vec())),
+            PacketKind::Stun => self.receive_stun(datagram, context),
+            PacketKind::Unknown => context.stats.undecryptable += 1,
         }
     }
 
