@@ -17,14 +17,15 @@ class DtlsConfig:
     Attributes:
         mtu_bytes: largest DTLS datagram in the handshake; 1200 passes every path that media passes.
         handshake_timeout_s: from the first authenticated check to the keys.
-        resend_delays_s: when a flight that got no answer is sent again, seconds after the flight.
-            OpenSSL alone waits 1 s, which a lossy radio turns into a join of many seconds.
+        resend_delays_s: pauses before a flight that got no answer is sent again; the last one
+            repeats until the handshake ends. OpenSSL alone waits 1, 2, 4 … s, which a lossy radio
+            turns into a join of many seconds. A repeat costs about 700 bytes.
         max_queued_datagrams: DTLS that arrived before we could read it.
     """
 
     mtu_bytes: int = 1200
     handshake_timeout_s: float = 20.0
-    resend_delays_s: tuple[float, ...] = (0.2, 0.4, 0.8)
+    resend_delays_s: tuple[float, ...] = (0.1, 0.15, 0.2, 0.3, 0.4)
     max_queued_datagrams: int = 64
 
 

@@ -2,8 +2,8 @@
 
 aiortc's RTCDtlsTransport keeps the handshake, the certificate check and the association with SCTP.
 What differs here: one SSL context for all transports, flights cut on record boundaries, early
-repeats of an unanswered flight, bounded input, no SRTP session in Python and no logging per
-datagram.
+repeats of an unanswered flight (see `sfu.flight`), bounded input, no SRTP session in Python and no
+logging per datagram.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from sfu.config import DtlsConfig
+from sfu.flight import CHANGE_CIPHER_SPEC, HANDSHAKE, FinishedKey, FlightNumbers, Record
+from sfu.flight import parse_records as _parse_records
 from sfu.stats import Counters
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = ["DatagramInbox", "DtlsIdentity", "DtlsTransport", "SrtpKeys", "split_
 
 _DTLS_1_2 = 0xFEFD
 _RECORD_HEADER_BYTES = 13
+_APPLICATION_DATA = 23
 # Most wanted first: GCM costs the engine a third of CM with HMAC-SHA1.
 _SRTP_PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80]
 _ENGINE_PROFILES = {
@@ -194,9 +197,9 @@ class DtlsTransport(RTCDtlsTransport):
         self._counters = counters
         self._on_keys = on_keys
         self._on_state = on_state
-        self._flight: list[bytes] = []  # the last one, while unanswered
+        self._numbers = FlightNumbers()
+        self._flight: list[Record] = []  # the last one, while it may have to be repeated
         self._resends = 0
-        self._is_quiet = False  # no handshake timer of OpenSSL is left
 
     async def run(self, fingerprints: Sequence[tuple[str, str]], *, is_client: bool) -> None:
         """Do the handshake, then read until the end; returns when the handshake is over.
@@ -234,6 +237,16 @@ class DtlsTransport(RTCDtlsTransport):
         await super()._do_handshake()
         # The last flight of a server goes out with the last step.
         await self._write_ssl()
+        if self._role == "client":
+            self._flight.clear()
+            self._skip_numbers()
+
+    def _skip_numbers(self) -> None:
+        """Move OpenSSL past the record numbers that our repeats used: peers drop a second use."""
+        for _ in range(self._numbers.surplus):
+            self._connection.send(b"\0")
+        if self._numbers.surplus:
+            self._connection.bio_read(_READ_BYTES)
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
         super()._validate_peer_identity(remoteParameters)
@@ -260,27 +273,18 @@ class DtlsTransport(RTCDtlsTransport):
             self._on_keys(name, server_key, client_key)
 
     async def _recv_next(self) -> None:
-        timeout_s, is_resend = self._next_timeout()
-        data = await self._inbox.receive(timeout_s)
+        data = await self._inbox.receive(self._next_resend_s())
         if data is None:
-            if is_resend:
-                self._resend_flight()
-            else:
-                await self._handle_timeout()
+            self._resend_flight()
             return
         if not 19 < data[0] < 64:  # RFC 7983; the engine demultiplexes, so this is rare
             self._counters["dtls_not_dtls"] += 1
             return
-        self._flight.clear()
+        if self.encrypted and data[0] == _APPLICATION_DATA:
+            # Who sends data has our last flight.
+            self._flight.clear()
         self._connection.bio_write(data)
         await self._read_records()
-
-    async def _handle_timeout(self) -> None:
-        try:
-            self._connection.DTLSv1_handle_timeout()
-        except SSL.Error:  # OpenSSL gives up after a dozen repeats
-            raise ConnectionError from None
-        await self._write_ssl()
 
     async def _read_records(self) -> None:
         """Hand over every record of what was just written; one datagram may hold several."""
@@ -323,34 +327,40 @@ class DtlsTransport(RTCDtlsTransport):
                 break
         if not pending:
             return
-        datagrams = split_flight(pending, self._config.mtu_bytes)
-        if not self._is_quiet:
-            self._flight = datagrams
-            self._resends = 0
-        for datagram in datagrams:
+        records = [self._numbers.take(record) for record in _parse_records(pending)]
+        if any(record.kind in (HANDSHAKE, CHANGE_CIPHER_SPEC) for record in records):
+            if records != self._flight:
+                self._resends = 0
+            self._flight = records
+            self._send_flight()
+        else:
+            for datagram in split_flight(pending, self._config.mtu_bytes):
+                self._inbox.send(datagram)
+
+    def _send_flight(self) -> None:
+        key = None
+        if self._role == "client" and any(record.epoch for record in self._flight):
+            key = FinishedKey.of_client(self._connection)
+        flight = b"".join(self._numbers.number(r, key).to_bytes() for r in self._flight)
+        for datagram in split_flight(flight, self._config.mtu_bytes):
             self._inbox.send(datagram)
 
-    def _next_timeout(self) -> tuple[float | None, bool]:
-        """How long to wait for the peer, and whether to repeat the flight as it is after that."""
-        if self._is_quiet:
-            return None, False
-        timeout_s = self._connection.DTLSv1_get_timeout()
-        if timeout_s is None:
-            self._is_quiet = self.encrypted
-            self._flight.clear()
-            return None, False
+    def _next_resend_s(self) -> float | None:
+        """How long to wait for the peer before the flight is repeated; None = no longer."""
         delays_s = self._config.resend_delays_s
-        if self._flight and self._resends < len(delays_s) and delays_s[self._resends] < timeout_s:
-            return delays_s[self._resends], True
-        return timeout_s, False
+        if not self._flight or not delays_s:
+            return None
+        if self.encrypted and self._resends >= len(delays_s):
+            # Nothing tells a server that its last flight arrived. A client that still lacks it
+            # repeats its own, to which OpenSSL answers.
+            self._flight.clear()
+            return None
+        return delays_s[min(self._resends, len(delays_s) - 1)]
 
     def _resend_flight(self) -> None:
-        # DEVIATION from RFC 6347 §4.2.4: the same records again, not new ones. A peer that has them
-        # drops them as replays; a peer that lost them goes on a second earlier.
         self._resends += 1
         self._counters["dtls_flight_resent"] += 1
-        for datagram in self._flight:
-            self._inbox.send(datagram)
+        self._send_flight()
 
     def _set_state(self, state: State) -> None:
         if state != self._state:
