@@ -212,8 +212,9 @@ pub enum Command {
     RemoveSink { sink: SinkId },
     /// Asks the publisher for a key frame, within the source's budget. `encoding` 255 = all active.
     RequestKeyframe { source: SourceId, encoding: u8 },
-    /// Starts a reader of complete frames, best active encoding, switching at key frames only.
-    AddTap { tap: TapId, source: SourceId, max_bytes: u32 },
+    /// Starts a reader of complete frames, best (or lowest) active encoding, switching at key frames
+    /// only.
+    AddTap { tap: TapId, source: SourceId, max_bytes: u32, is_lowest: bool },
     /// Ends a reader.
     RemoveTap { tap: TapId },
     /// One encoded frame of a local source: VP8 frame, H.264 access unit (Annex B) or Opus packet.

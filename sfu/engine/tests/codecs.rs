@@ -264,7 +264,7 @@ fn a_local_camera_is_forwarded_and_tapped() {
     let source = local_source(&mut world, false);
     world.add_sink(subscriber, source, 500, 0);
     let tap = TapId(1);
-    world.apply(Command::AddTap { tap, source, max_bytes: 1_000_000 });
+    world.apply(Command::AddTap { tap, source, max_bytes: 1_000_000, is_lowest: false });
     let mut pushed = Vec::new();
     for frame in 0..30u32 {
         let mut data = Vec::new();

@@ -24,7 +24,12 @@ fn stage(seed: u64, rids: &[&str], link: Link) -> Stage {
 
 impl Stage {
     fn tap(&mut self, max_bytes: u32) {
-        self.world.apply(Command::AddTap { tap: TAP, source: self.source, max_bytes });
+        self.world.apply(Command::AddTap {
+            tap: TAP,
+            source: self.source,
+            max_bytes,
+            is_lowest: false,
+        });
     }
 
     fn play(&mut self, us: u64) {
@@ -163,11 +168,31 @@ fn an_outage_ends_in_a_key_frame_request_and_the_reading_goes_on() {
 }
 
 #[test]
+fn a_reader_of_the_lowest_encoding_stays_with_it_while_it_flows() {
+    let mut stage = stage(17, &["q", "h", "f"], CLEAN);
+    stage.world.apply(Command::AddTap {
+        tap: TAP,
+        source: stage.source,
+        max_bytes: 8_000_000,
+        is_lowest: true,
+    });
+    stage.play(3_000_000);
+    let frames = stage.drain();
+    assert!(frames.len() > 80 && frames[0].is_key);
+    assert!(frames.iter().all(|frame| frame.encoding == 0));
+    stage.track.layers[0].is_on = false;
+    stage.play(4_000_000);
+    let frames = stage.drain();
+    assert_eq!(frames.last().map(|frame| frame.encoding), Some(1), "the next one that flows");
+    assert_in_order(&frames);
+}
+
+#[test]
 fn audio_is_read_packet_by_packet() {
     let mut world = World::new(15);
     let publisher = world.add_peer(CLEAN);
     let source = world.add_source(publisher, "0", true, &[""]);
-    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000 });
+    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000, is_lowest: false });
     let mut track = AudioTrack::new(&world, publisher, "0");
     track.pt = 63; // RED is read as the Opus it carries
     world.play(&mut [], std::slice::from_mut(&mut track), 1_000_000, |_| {});
@@ -183,7 +208,7 @@ fn audio_goes_on_behind_a_lost_packet() {
     let mut world = World::new(16);
     let publisher = world.add_peer(Link { loss_permille: 0, ..CLEAN });
     let source = world.add_source(publisher, "0", true, &[""]);
-    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000 });
+    world.apply(Command::AddTap { tap: TAP, source, max_bytes: 100_000, is_lowest: false });
     world.peers[publisher].uplink.loss_permille = 100;
     let mut track = AudioTrack::new(&world, publisher, "0");
     world.play(&mut [], std::slice::from_mut(&mut track), 5_000_000, |_| {});

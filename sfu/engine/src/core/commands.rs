@@ -69,9 +69,9 @@ impl Core {
                 self.want_key(now, index, encoding);
                 Some(())
             }
-            Command::AddTap { tap, source, max_bytes } => {
+            Command::AddTap { tap, source, max_bytes, is_lowest } => {
                 let index = self.sources.index(source.0)?;
-                let at = self.taps.insert(tap.0, Tap::new(tap.0, index, max_bytes))?;
+                let at = self.taps.insert(tap.0, Tap::new(tap.0, index, max_bytes, is_lowest))?;
                 self.sources.get_mut(index)?.taps.push(at);
                 self.want_key(now, index, 255);
                 Some(())

@@ -1,4 +1,4 @@
-//! A reader of complete frames: in order, best active encoding, bounded.
+//! A reader of complete frames: in order, best (or lowest) active encoding, bounded.
 
 use std::collections::VecDeque;
 
@@ -37,6 +37,8 @@ pub struct Tap {
     /// Index of the source; `None` once it ended.
     pub source: Option<u32>,
     max_bytes: usize,
+    /// Reads the lowest active encoding instead of the best.
+    is_lowest: bool,
     encoding: Option<(u8, u32)>,
     next_seq_ext: u64,
     assembly: Assembly,
@@ -52,12 +54,14 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// A reader of the source at `source` that holds at most `max_bytes`.
-    pub fn new(id: u32, source: u32, max_bytes: u32) -> Tap {
+    /// A reader of the source at `source` that holds at most `max_bytes`; of the lowest active
+    /// encoding instead of the best where `is_lowest`.
+    pub fn new(id: u32, source: u32, max_bytes: u32, is_lowest: bool) -> Tap {
         Tap {
             id,
             source: Some(source),
             max_bytes: max_bytes as usize,
+            is_lowest,
             encoding: None,
             next_seq_ext: 0,
             assembly: Assembly::default(),
@@ -114,18 +118,23 @@ impl Tap {
         step
     }
 
-    /// Enters an encoding, or switches to a better one at its key frame.
+    /// Enters an encoding, or switches to the wanted one at its key frame.
     fn choose(&mut self, now: Micros, source: &mut Source, step: &mut TapStep) {
         let mask = Encoding::active_mask(&source.encodings, now);
-        let best = (0..source.encodings.len()).rev().find(|&at| mask & 1 << at != 0);
-        let Some(best) = best else { return };
+        let mut places = 0..source.encodings.len();
+        let is_active = |&at: &usize| mask & 1 << at != 0;
+        let wanted = match self.is_lowest {
+            true => places.find(is_active),
+            false => places.rev().find(is_active),
+        };
+        let Some(wanted) = wanted else { return };
         let current = self
             .encoding
             .filter(|&(at, generation)| source.encodings[usize::from(at)].generation == generation);
-        if current.is_some_and(|(at, _)| usize::from(at) == best) {
+        if current.is_some_and(|(at, _)| usize::from(at) == wanted) {
             return;
         }
-        let encoding = &source.encodings[best];
+        let encoding = &source.encodings[wanted];
         let start = match source.is_audio {
             true => oldest(encoding),
             false => {
@@ -133,20 +142,20 @@ impl Tap {
             }
         };
         let Some(start) = start else {
-            step.needs_key = Some(best as u8);
+            step.needs_key = Some(wanted as u8);
             return;
         };
-        let relation = relate(source, best, &start);
+        let relation = relate(source, wanted, &start);
         // A switch must not go back in time: what is older than the last frame is not read.
         let is_behind = self.last_ts.is_some_and(|(last, _)| {
             (start.ts_rtp.wrapping_add(relation).wrapping_sub(last) as i32) <= 0
         });
         if is_behind && !source.is_audio {
-            step.needs_key = Some(best as u8);
+            step.needs_key = Some(wanted as u8);
             return;
         }
         self.leave();
-        self.encoding = Some((best as u8, source.encodings[best].generation));
+        self.encoding = Some((wanted as u8, source.encodings[wanted].generation));
         self.next_seq_ext = start.seq_ext;
     }
 

@@ -63,13 +63,20 @@ py_engine_methods!(Engine {
         self.inner.exchange().now_us()
     }
 
-    #[pyo3(signature = (source, max_bytes=8_000_000))]
-    fn add_tap(&self, py: Python<'_>, source: u32, max_bytes: u32) -> PyResult<u32> {
+    #[pyo3(signature = (source, max_bytes=8_000_000, lowest=false))]
+    fn add_tap(
+        &self,
+        py: Python<'_>,
+        source: u32,
+        max_bytes: u32,
+        lowest: bool,
+    ) -> PyResult<u32> {
         let id = self.ids.next();
         // Half of the bound for frames in the core, half for those that wait for Python.
         let max_bytes = max_bytes / 2;
         py.detach(|| self.inner.exchange().taps().add(TapId(id), max_bytes as usize));
-        self.order(py, Command::AddTap { tap: TapId(id), source: SourceId(source), max_bytes })?;
+        let (tap, source) = (TapId(id), SourceId(source));
+        self.order(py, Command::AddTap { tap, source, max_bytes, is_lowest: lowest })?;
         Ok(id)
     }
 

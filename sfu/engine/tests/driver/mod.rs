@@ -145,8 +145,18 @@ impl Program<'_> {
         for (at, source) in [1, 1, 2, 3].into_iter().enumerate() {
             self.add_sink(at as u32, source);
         }
-        self.apply(Command::AddTap { tap: TapId(1), source: SourceId(1), max_bytes: 20_000 });
-        self.apply(Command::AddTap { tap: TapId(2), source: SourceId(2), max_bytes: 20_000 });
+        self.apply(Command::AddTap {
+            tap: TapId(1),
+            source: SourceId(1),
+            max_bytes: 20_000,
+            is_lowest: false,
+        });
+        self.apply(Command::AddTap {
+            tap: TapId(2),
+            source: SourceId(2),
+            max_bytes: 20_000,
+            is_lowest: false,
+        });
     }
 
     fn check(&mut self, peer: u32) {
@@ -341,7 +351,12 @@ impl Program<'_> {
             6 => {
                 self.num_ids += 1;
                 let (tap, source) = (TapId(self.num_ids), SourceId(1 + self.num_ids % 3));
-                self.apply(Command::AddTap { tap, source, max_bytes: 1000 });
+                self.apply(Command::AddTap {
+                    tap,
+                    source,
+                    max_bytes: 1000,
+                    is_lowest: choice & 64 == 0,
+                });
                 self.apply(Command::RemoveTap { tap: TapId(self.num_ids - 1) });
             }
             _ => self.core.handle_closed(self.now, Local::Tcp(u32::from(choice))),
