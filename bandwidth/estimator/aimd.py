@@ -1,0 +1,151 @@
+"""Additive increase, multiplicative decrease of the rate that the delay allows.
+
+libwebrtc's aimd_rate_control.cc and link_capacity_estimator.cc.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Bools, Columns, Floats, Ints
+from .constants import Constants
+
+_CAPACITY_VARIANCE = (0.4, 2.5)  # of the estimate, in kb/s; link_capacity_estimator.cc
+
+
+class Rates(Columns):
+    """The rate of each line, and where it was found to be full of late (NaN = not known)."""
+
+    target_bps: Floats
+    is_holding: Bools
+    changed_us: Ints
+    decreased_us: Ints
+    overused_us: Ints
+    capacity_bps: Floats
+    capacity_variance: Floats
+    INITIAL: ClassVar[dict[str, bool | int | float]] = {
+        "target_bps": 0.0,
+        "is_holding": True,
+        "changed_us": 0,
+        "decreased_us": 0,
+        "overused_us": 0,
+        "capacity_bps": np.nan,
+        "capacity_variance": 0.4,
+    }
+
+
+class Seen(NamedTuple):
+    """What an update showed of each line; (m,)."""
+
+    is_overused: Bools
+    is_underused: Bools
+    may_grow: Bools
+    passing_bps: Floats
+    """What the line lets through: what arrives, and what would but for inherent loss; 0 unknown."""
+    last_passing_bps: Floats
+    queue_us: Floats
+    rtt_us: Floats
+
+
+def adapt(
+    rates: Rates, slots: NDArray[np.intp], seen: Seen, now_us: int, constants: Constants
+) -> None:
+    """Lower the rate of overused lines; let the others' grow."""
+    target = rates.target_bps[slots]
+    since_us = now_us - rates.decreased_us[slots]
+    interval = np.clip(
+        seen.rtt_us, constants.decrease_interval_min_us, constants.decrease_interval_max_us
+    )
+    now_passing = np.minimum(seen.passing_bps, seen.last_passing_bps)
+    is_due = (since_us >= interval) | (now_passing < 0.5 * target)
+    lowers = seen.is_overused & is_due
+    _decrease(rates, slots[lowers], _take(seen, lowers), now_us, constants)
+    rates.overused_us[slots[seen.is_overused]] = now_us
+
+    # One update of holding after each decrease and while the queue drains, then growth.
+    can_grow = ~seen.is_overused & ~seen.is_underused & seen.may_grow
+    grows = can_grow & ~rates.is_holding[slots]
+    _increase(rates, slots[grows], _take(seen, grows), now_us, constants)
+    rates.changed_us[slots[~grows]] = now_us
+    rates.is_holding[slots] = ~can_grow
+
+
+def _take(seen: Seen, which: Bools) -> Seen:
+    return Seen(
+        is_overused=seen.is_overused[which],
+        is_underused=seen.is_underused[which],
+        may_grow=seen.may_grow[which],
+        passing_bps=seen.passing_bps[which],
+        last_passing_bps=seen.last_passing_bps[which],
+        queue_us=seen.queue_us[which],
+        rtt_us=seen.rtt_us[which],
+    )
+
+
+def _decrease(
+    rates: Rates, slots: NDArray[np.intp], seen: Seen, now_us: int, constants: Constants
+) -> None:
+    target = rates.target_bps[slots]
+    passing = np.minimum(seen.passing_bps, seen.last_passing_bps)
+    # A long queue must get shorter soon, not only stop growing.
+    excess_s = np.maximum(np.nan_to_num(seen.queue_us) - constants.drain_queue_us, 0.0) / 1e6
+    beta = np.maximum(constants.beta - excess_s, constants.drain_floor)
+    lowered = np.where(passing > 0, beta * passing, target / 2)
+    capacity = rates.capacity_bps[slots]
+    of_capacity = np.where(np.isnan(capacity), target, constants.beta * capacity)
+    lowered = np.where(lowered > target, of_capacity, lowered)
+    rates.target_bps[slots] = np.minimum(target, lowered)
+    rates.decreased_us[slots] = now_us
+    rates.changed_us[slots] = now_us
+    _note_capacity(rates, slots, passing, constants)
+
+
+def _note_capacity(
+    rates: Rates, slots: NDArray[np.intp], passing_bps: Floats, constants: Constants
+) -> None:
+    """An overused line shows what it can carry; one far from what was known is another line."""
+    capacity, deviation = rates.capacity_bps[slots], _deviation(rates, slots)
+    is_new = np.isnan(capacity)
+    is_new |= passing_bps < capacity - constants.capacity_sigmas * deviation
+    kbps = passing_bps / 1e3
+    old = np.where(is_new, kbps, capacity / 1e3)
+    new = old + constants.capacity_smoothing * (kbps - old)
+    error = old - kbps
+    variance = rates.capacity_variance[slots]
+    variance += constants.capacity_smoothing * (error * error / np.maximum(new, 1.0) - variance)
+    is_known = passing_bps > 0
+    rates.capacity_bps[slots] = np.where(is_known, new * 1e3, capacity)
+    rates.capacity_variance[slots] = np.where(is_new, 0.4, np.clip(variance, *_CAPACITY_VARIANCE))
+
+
+def _deviation(rates: Rates, slots: NDArray[np.intp]) -> Floats:
+    kbps = rates.capacity_bps[slots] / 1e3
+    return np.asarray(np.sqrt(rates.capacity_variance[slots] * np.maximum(kbps, 1.0)) * 1e3)
+
+
+def _increase(
+    rates: Rates, slots: NDArray[np.intp], seen: Seen, now_us: int, constants: Constants
+) -> None:
+    capacity = rates.capacity_bps[slots]
+    above = capacity + constants.capacity_sigmas * _deviation(rates, slots)
+    capacity = np.where(seen.passing_bps > above, np.nan, capacity)
+    rates.capacity_bps[slots] = capacity
+
+    target = rates.target_bps[slots]
+    elapsed_s = np.clip((now_us - rates.changed_us[slots]) / 1e6, 0.0, 1.0)
+    far = np.maximum(
+        target * (constants.growth_per_s**elapsed_s - 1), constants.min_growth_bps * elapsed_s
+    )
+    # Near where the line was full: half a packet more for each time the answer needs.
+    frame_bits = target / 30
+    packet_bits = frame_bits / np.ceil(frame_bits / (1200 * 8))
+    response_s = 2 * (seen.rtt_us + constants.response_extra_us) / 1e6
+    near = np.maximum(packet_bits / response_s, constants.near_growth_bps_per_s) * elapsed_s
+    grown = target + np.where(np.isnan(capacity), far, near)
+    # An application that sends little proves little.
+    limit = constants.acked_headroom * seen.passing_bps + constants.acked_headroom_bps
+    rates.target_bps[slots] = np.maximum(target, np.minimum(grown, limit))
+    rates.changed_us[slots] = now_us

@@ -1,0 +1,77 @@
+"""What goes into the estimator and what comes out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Bools, Floats
+
+
+class Feedback(NamedTuple):
+    """What subscribers reported of packets since the last update: one row a packet, oldest first.
+
+    Attributes:
+        slot: (n,) whose line.
+        sent_us: (n,) when it left, on the clock of `now_us`.
+        received_us: (n,) when it came, on the receiver's clock; 0 = lost.
+        size_bytes: (n,) on the wire.
+        probe: (n,) number of the `ProbeOrder` it belonged to, 0 = none.
+    """
+
+    slot: NDArray[np.int32]
+    sent_us: NDArray[np.int64]
+    received_us: NDArray[np.int64]
+    size_bytes: NDArray[np.int32]
+    probe: NDArray[np.int64]
+
+
+class Lines(NamedTuple):
+    """What else is known of each line; an entry a slot, garbage where the slot is not open.
+
+    Attributes:
+        rtt_us: round trip, 0 or NaN = unknown.
+        loss: share of packets lost by receiver reports, NaN = unknown.
+        remb_bps: what the receiver said it can take, 0 = nothing said.
+        has_twcc: whether the receiver reports every packet.
+        sent_bps: all that was sent in the last second.
+        needed_bps: what all wishes of this subscriber would cost; probes go no further.
+        is_braking: the engine has lowered the rate by itself.
+    """
+
+    rtt_us: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    remb_bps: NDArray[np.float64]
+    has_twcc: NDArray[np.bool_]
+    sent_bps: NDArray[np.float64]
+    needed_bps: NDArray[np.float64]
+    is_braking: NDArray[np.bool_]
+
+
+class Estimates(NamedTuple):
+    """What each line carries; an entry a slot, those of closed slots mean nothing.
+
+    Attributes:
+        target_bps: what may be sent.
+        acked_bps: what arrives; 0 = not known yet.
+        loss: share of packets lost of late, not counting silence.
+        queue_us: delay above the lowest of the last seconds, NaN = not known.
+        is_stalled: packets were sent and nothing was reported for long; `target_bps` holds.
+    """
+
+    target_bps: Floats
+    acked_bps: Floats
+    loss: Floats
+    queue_us: Floats
+    is_stalled: Bools
+
+
+class ProbeOrder(NamedTuple):
+    """Send this much for a moment, and mark the packets with `probe`."""
+
+    slot: int
+    probe: int
+    rate_bps: int
+    duration_us: int

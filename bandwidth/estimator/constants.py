@@ -1,0 +1,131 @@
+"""Every number of the estimator. Why each is what it is: `bandwidth/README.md`, "Constants"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Tuning of an `Estimator`; times in microseconds, rates in bits per second."""
+
+    # Bounds of every estimate.
+    min_bps: float = 30_000.0
+    max_bps: float = 50_000_000.0
+
+    # Rows that cannot be: dropped and counted.
+    max_row_age_us: int = 60_000_000
+    max_ahead_us: int = 1_000_000
+
+    # Groups of packets and the trend of their delay.
+    burst_us: int = 5_000
+    max_burst_us: int = 100_000
+    max_delay_jump_us: int = 3_000_000
+    window_groups: int = 20
+    smoothing: float = 0.9
+    trend_gain: float = 4.0
+    max_deltas: int = 60
+    threshold_ms: float = 12.5
+    threshold_min_ms: float = 6.0
+    threshold_max_ms: float = 600.0
+    threshold_up: float = 0.0087
+    threshold_down: float = 0.039
+    threshold_max_step_ms: float = 100.0
+    threshold_max_excess_ms: float = 15.0
+    overuse_time_us: float = 10_000.0
+
+    # The queue: delay above the lowest seen.
+    base_bucket_us: int = 2_500_000
+    base_buckets: int = 4
+    quiet_queue_us: float = 20_000.0
+    hold_queue_us: float = 60_000.0
+    brake_queue_us: float = 100_000.0
+    brake_rise_us: float = 8_000.0
+    drain_queue_us: float = 150_000.0
+    drain_floor: float = 0.5
+    rebase_after_us: float = 1_500_000.0
+    rebase_shrink: float = 0.9
+    rebase_sent_share: float = 0.85
+
+    # What arrives.
+    first_window_us: float = 500_000.0
+    rate_window_us: float = 150_000.0
+    rate_uncertainty: float = 10.0
+    rate_variance_growth: float = 5.0
+
+    # Additive increase, multiplicative decrease.
+    beta: float = 0.85
+    growth_per_s: float = 1.08
+    min_growth_bps: float = 1_000.0
+    near_growth_bps_per_s: float = 4_000.0
+    response_extra_us: float = 100_000.0
+    acked_headroom: float = 1.5
+    acked_headroom_bps: float = 10_000.0
+    decrease_interval_min_us: float = 100_000.0
+    decrease_interval_max_us: float = 300_000.0
+    capacity_smoothing: float = 0.05
+    capacity_sigmas: float = 3.0
+
+    # Loss.
+    observation_us: int = 250_000
+    observation_packets: int = 5
+    observations: int = 20
+    observation_weight: float = 0.9
+    min_observations: int = 3
+    negligible_loss: float = 0.02
+    inherent_min: float = 0.001
+    inherent_max: float = 0.4
+    inherent_offset: float = 0.10
+    inherent_balance_bps: float = 200_000.0
+    loss_up: float = 1.02
+    loss_down: float = 0.95
+    rate_bias: float = 0.02
+    rate_bias_loss: float = 0.4
+    rate_bias_softness: float = 0.002
+    loss_hold_us: float = 500_000.0
+    loss_hold_max_us: float = 10_000_000.0
+    loss_hold_headroom: float = 1.05
+
+    # Probes.
+    probe_min_us: int = 15_000
+    probe_max_us: int = 100_000
+    probe_queue_us: float = 120_000.0
+    probe_min_bytes: int = 1_500
+    probe_max_bytes: int = 50_000
+    probe_min_packets: int = 3
+    probe_first: float = 3.0
+    probe_further: float = 2.0
+    probe_recovery: float = 3.0
+    probe_need: float = 1.2
+    probe_passed: float = 0.7
+    probe_unsaturated: float = 0.9
+    probe_saturated_share: float = 0.95
+    probe_max_ratio: float = 2.0
+    probe_max_loss: float = 0.2
+    probe_timeout_us: float = 1_000_000.0
+    probe_interval_us: float = 5_000_000.0
+    probe_interval_max_us: float = 15_000_000.0
+    probe_backoff: float = 1.5
+    recovery_interval_us: float = 1_000_000.0
+    recovery_interval_max_us: float = 2_000_000.0
+    recovery_backoff: float = 1.25
+    recovery_below: float = 0.66
+    good_half_life_s: float = 60.0
+
+    # Silence.
+    stall_us: float = 600_000.0
+    stall_rtts: float = 3.0
+    stall_min_sent_bps: float = 4_000.0
+    long_stall_us: float = 1_500_000.0
+    return_share: float = 0.8
+
+    # Lines without transport feedback.
+    report_interval_us: float = 1_000_000.0
+    report_low_loss: float = 0.02
+    report_high_loss: float = 0.10
+    report_growth: float = 1.08
+    report_headroom: float = 3.0
+    report_queue_us: float = 150_000.0
+
+
+DEFAULTS = Constants()

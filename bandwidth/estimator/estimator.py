@@ -1,0 +1,296 @@
+"""The estimator: feedback of all lines in, what each may be sent out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import aimd, loss, probing, queueing, reports, silence, trendline
+from .api import Estimates, Feedback, Lines, ProbeOrder
+from .arrival_rate import Arrivals, measure_arrivals
+from .columns import Bools, Columns, Floats, Ints
+from .constants import DEFAULTS, Constants
+from .grouping import Groups, group_rows
+from .rows import Batch, sort_rows
+
+_UNKNOWN_RTT_US = 200_000.0
+_MAX_RTT_US = 10_000_000.0
+
+
+class Estimator:
+    """Rates of many lines, each in a slot; call `update` some ten times a second.
+
+    Attributes:
+        dropped_rows: rows left out so far because they cannot be true.
+    """
+
+    def __init__(self, capacity: int = 64, constants: Constants = DEFAULTS) -> None:
+        """Make room for slots 0 … capacity-1; it grows when a higher one is opened."""
+        self.dropped_rows = 0
+        self._constants = constants
+        self._is_open = np.zeros(capacity, np.bool_)
+        self._groups = Groups(capacity)
+        self._trends = trendline.Trends(capacity)
+        self._queues = queueing.Queues(capacity)
+        self._arrivals = Arrivals(capacity)
+        self._rates = aimd.Rates(capacity)
+        self._losses = loss.Losses(capacity)
+        self._probes = probing.Probes(capacity)
+        self._silences = silence.Silences(capacity)
+        self._reports = reports.Reports(capacity)
+        self._next_probe = 1
+        self._updated_us: int | None = None
+
+    @property
+    def _columns(self) -> tuple[Columns, ...]:
+        return (
+            self._groups,
+            self._trends,
+            self._queues,
+            self._arrivals,
+            self._rates,
+            self._losses,
+            self._probes,
+            self._silences,
+            self._reports,
+        )
+
+    def open(self, slot: int, now_us: int, *, start_bps: int, is_known: bool = False) -> None:
+        """Begin with a line that nothing has been heard of.
+
+        Args:
+            slot: where; what was there is forgotten.
+            now_us: the clock of `update`.
+            start_bps: what to believe at first.
+            is_known: this network carried `start_bps` a short time ago: no probe beyond it at once.
+        """
+        if slot < 0:
+            raise ValueError(f"slot {slot} is negative")
+        if slot >= len(self._is_open):
+            self._grow(max(slot + 1, 2 * len(self._is_open)))
+        for columns in self._columns:
+            columns.reset(slot)
+        self._is_open[slot] = True
+        start = float(np.clip(start_bps, self._constants.min_bps, self._constants.max_bps))
+        self._rates.target_bps[slot] = start
+        self._rates.changed_us[slot] = now_us
+        self._silences.waiting_since_us[slot] = now_us
+        if is_known:
+            self._probes.good_bps[slot] = start
+            self._probes.is_first[slot] = False
+            self._probes.next_us[slot] = now_us + int(self._constants.recovery_interval_us)
+
+    def close(self, slot: int) -> None:
+        """Forget a line."""
+        if 0 <= slot < len(self._is_open):
+            self._is_open[slot] = False
+
+    def _grow(self, capacity: int) -> None:
+        more = np.zeros(capacity - len(self._is_open), np.bool_)
+        self._is_open = np.concatenate([self._is_open, more])
+        for columns in self._columns:
+            columns.grow(capacity)
+
+    def update(
+        self, now_us: int, feedback: Feedback, lines: Lines
+    ) -> tuple[Estimates, list[ProbeOrder]]:
+        """Take in what was reported since the last update.
+
+        Args:
+            now_us: the sender's monotonic clock, that of `Feedback.sent_us`.
+            feedback: rows of all lines, mixed as they came.
+            lines: arrays at least as long as the highest open slot.
+
+        Returns:
+            The estimates, and probes to be sent now.
+        """
+        constants, is_open = self._constants, self._is_open
+        # A clock that stands still or goes back stands still here.
+        now_us = max(now_us, self._updated_us or 0)
+        elapsed_us = now_us - (now_us if self._updated_us is None else self._updated_us)
+        self._updated_us = now_us
+        lines = _fit(lines, len(is_open))
+        rtt_us = _sane_rtt(lines.rtt_us)
+        batch, dropped = sort_rows(feedback, now_us, is_open, constants)
+        self.dropped_rows += dropped
+
+        got = batch.where(batch.received_us > 0)
+        returned = silence.hear(self._silences, got.slots, now_us)
+        self._restart(returned, now_us)
+        silence.watch(self._silences, is_open, lines, rtt_us, now_us, constants)
+
+        is_fresh = batch.sent_us >= self._silences.fresh_from_us[batch.slots][batch.owner]
+        fresh = batch if is_fresh.all() else batch.where(is_fresh)
+        self._take_loss(fresh, now_us)
+        self._take_delay(fresh, lines, rtt_us, now_us)
+        by_report = np.flatnonzero(is_open & ~lines.has_twcc)
+        target = self._rates.target_bps
+        if len(by_report):
+            reports.adapt_by_reports(self._reports, target, by_report, lines, now_us, constants)
+            has_remb = by_report[lines.remb_bps[by_report] > 0]
+            target[has_remb] = np.minimum(target[has_remb], lines.remb_bps[has_remb])
+        orders = self._probe(batch, lines, now_us, elapsed_us)
+        np.clip(target, constants.min_bps, constants.max_bps, out=target)
+        return self._estimates(lines), orders
+
+    def _restart(self, returned: silence.Returned, now_us: int) -> None:
+        """Go on after a silence with a share of what there was, and learn the delay anew."""
+        slots, constants = returned.slots, self._constants
+        if len(slots) == 0:
+            return
+        self._groups.reset(slots)
+        self._queues.reset(slots)
+        self._arrivals.reset(slots, "has_window", "window_bytes", "since_us")
+        self._trends.reset(
+            slots, "num_deltas", "accumulated_ms", "smoothed_ms", "held", "previous_trend",
+            "over_us", "over_count", "updated_ms",
+        )  # fmt: skip
+        self._losses.reset(slots, "has_open", "open_packets", "open_lost", "open_bytes")
+        share = np.where(returned.silent_us > constants.long_stall_us, constants.return_share, 1.0)
+        self._rates.target_bps[slots] *= share
+        self._rates.is_holding[slots] = True
+        self._probes.number[slots] = 0
+        self._probes.next_us[slots] = now_us
+        self._probes.interval_us[slots] = 0
+
+    def _take_loss(self, fresh: Batch, now_us: int) -> None:
+        # Probes may lose packets because they are probes.
+        plain = fresh.where(fresh.probe == 0) if fresh.probe.any() else fresh
+        new = loss.observe(self._losses, plain, self._constants)
+        if len(new):
+            loss.limit_by_loss(
+                self._losses,
+                new,
+                self._rates.target_bps,
+                self._passing(self._arrivals.smooth_bps),
+                now_us,
+                self._constants,
+            )
+
+    def _passing(self, arriving_bps: Floats) -> Floats:
+        """What the line would deliver if it lost nothing by nature."""
+        passing: Floats = arriving_bps / (1.0 - self._losses.inherent)
+        return passing
+
+    def _take_delay(self, fresh: Batch, lines: Lines, rtt_us: Floats, now_us: int) -> None:
+        constants = self._constants
+        got = fresh.where(fresh.received_us > 0)
+        slots = got.slots
+        if len(slots) == 0:
+            return
+        measured = self._queues.queue_us[slots]
+        queueing.measure_queues(self._queues, got, now_us, constants)
+        measure_arrivals(self._arrivals, got, constants)
+        is_overused, is_underused = self._signals(got, slots)
+        queue = self._queues.queue_us[slots]
+        jitter = self._queues.jitter_us[slots]
+        rises = queue - np.nan_to_num(measured) > constants.brake_rise_us
+        is_long = (queue > constants.brake_queue_us) & rises
+        is_probing = self._probes.number[slots] != 0
+        # Delay that grows while the quickest packets do not wait is jitter.
+        is_overused &= (queue > constants.quiet_queue_us) & ~is_probing
+        is_overused |= is_long
+        seen = aimd.Seen(
+            is_overused=is_overused,
+            is_underused=is_underused,
+            may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],
+            passing_bps=self._passing(self._arrivals.smooth_bps)[slots],
+            last_passing_bps=self._passing(self._arrivals.last_bps)[slots],
+            queue_us=queue,
+            rtt_us=rtt_us[slots],
+        )
+        aimd.adapt(self._rates, slots, seen, now_us, constants)
+
+    def _signals(self, got: Batch, slots: NDArray[np.intp]) -> tuple[Bools, Bools]:
+        plain = got.where(got.probe == 0) if got.probe.any() else got
+        deltas = group_rows(self._groups, plain, self._constants)
+        broken = plain.slots[deltas.is_broken]
+        self._trends.reset(broken)
+        self._queues.reset(broken)
+        over, under = trendline.find_signals(self._trends, plain.slots, deltas, self._constants)
+        is_over = np.zeros(len(self._is_open), np.bool_)
+        is_under = np.zeros(len(self._is_open), np.bool_)
+        is_over[plain.slots] = over & ~deltas.is_broken
+        is_under[plain.slots] = under
+        return is_over[slots], is_under[slots]
+
+    def _probe(self, batch: Batch, lines: Lines, now_us: int, elapsed_us: int) -> list[ProbeOrder]:
+        constants, rates, probes = self._constants, self._rates, self._probes
+        queue = self._queues.queue_us
+        is_clear = lines.has_twcc & ~self._silences.is_stalled & ~lines.is_braking
+        is_clear &= now_us - self._silences.heard_us < constants.stall_us
+        is_clear &= (self._silences.heard_us > 0) & (now_us - rates.overused_us > 300_000)
+        is_clear &= ~(queue > constants.quiet_queue_us + self._queues.jitter_us)
+        is_clear &= ~self._losses.is_decreasing
+        situation = probing.Situation(
+            target_bps=np.minimum(rates.target_bps, self._losses.limit_bps),
+            needed_bps=lines.needed_bps,
+            is_clear=is_clear,
+            jitter_us=self._queues.jitter_us,
+            inherent=self._losses.inherent,
+        )
+        if len(batch.slots):
+            probing.collect(probes, batch)
+        slots, shown = probing.finish(probes, situation, now_us, constants)
+        up = slots[shown > situation.target_bps[slots]]
+        rates.target_bps[slots] = np.maximum(rates.target_bps[slots], shown)
+        rates.capacity_bps[up] = np.nan
+        self._losses.limit_bps[up] = np.inf
+        self._remember_good(elapsed_us)
+        situation = situation._replace(
+            target_bps=np.minimum(rates.target_bps, self._losses.limit_bps)
+        )
+        orders = probing.order(
+            probes, self._is_open, situation, now_us, self._next_probe, constants
+        )
+        self._next_probe += len(orders)
+        return orders
+
+    def _remember_good(self, elapsed_us: int) -> None:
+        proven = np.minimum(self._rates.target_bps, self._passing(self._arrivals.smooth_bps))
+        kept = 0.5 ** (elapsed_us / 1e6 / self._constants.good_half_life_s)
+        self._probes.good_bps[:] = np.maximum(self._probes.good_bps * kept, proven)
+
+    def _estimates(self, lines: Lines) -> Estimates:
+        constants, losses = self._constants, self._losses
+        target = np.minimum(self._rates.target_bps, losses.limit_bps)
+        reported = np.clip(np.nan_to_num(lines.loss), 0.0, 1.0)
+        return Estimates(
+            target_bps=np.clip(target, constants.min_bps, constants.max_bps),
+            acked_bps=self._arrivals.smooth_bps.copy(),
+            loss=np.where(losses.num_held > 0, losses.average, reported),
+            queue_us=self._queues.queue_us.copy(),
+            is_stalled=self._silences.is_stalled.copy(),
+        )
+
+
+def _fit(lines: Lines, capacity: int) -> Lines:
+    """Cut or fill the arrays to the capacity; what is no number counts as not known."""
+
+    def figures(values: NDArray[np.float64], missing: float) -> Floats:
+        fitted = np.full(capacity, missing)
+        known = np.asarray(values, np.float64)[:capacity]
+        is_sane = np.isfinite(known) & (known >= 0)
+        fitted[: len(known)] = np.where(is_sane, known, missing)
+        return fitted
+
+    def flags(values: NDArray[np.bool_]) -> Bools:
+        fitted = np.zeros(capacity, np.bool_)
+        known = np.asarray(values, np.bool_)[:capacity]
+        fitted[: len(known)] = known
+        return fitted
+
+    return Lines(
+        rtt_us=figures(lines.rtt_us, np.nan),
+        loss=figures(lines.loss, np.nan),
+        remb_bps=figures(lines.remb_bps, 0.0),
+        has_twcc=flags(lines.has_twcc),
+        sent_bps=figures(lines.sent_bps, 0.0),
+        needed_bps=figures(lines.needed_bps, 0.0),
+        is_braking=flags(lines.is_braking),
+    )
+
+
+def _sane_rtt(rtt_us: Floats) -> Floats:
+    known = np.where(rtt_us > 0, rtt_us, _UNKNOWN_RTT_US)
+    return np.minimum(known, _MAX_RTT_US)

@@ -1,0 +1,184 @@
+"""Packets into groups sent together, and how much later each group came than the one before.
+
+libwebrtc's inter_arrival_delta.cc, for all lines at once: the loop is over the k-th group of every
+line.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Bools, Columns, Floats
+from .constants import Constants
+from .rows import Batch
+
+_OWNER_SHIFT = 40  # rows of one update are less than 2^40 us apart
+
+
+class Groups(Columns):
+    """The group still open on each line, and the last one that is complete."""
+
+    has_current: Bools
+    first_sent_us: Floats
+    last_sent_us: Floats
+    first_came_us: Floats
+    last_came_us: Floats
+    has_previous: Bools
+    previous_sent_us: Floats
+    previous_came_us: Floats
+    INITIAL: ClassVar[dict[str, bool | int | float]] = {
+        "has_current": False,
+        "first_sent_us": 0.0,
+        "last_sent_us": 0.0,
+        "first_came_us": 0.0,
+        "last_came_us": 0.0,
+        "has_previous": False,
+        "previous_sent_us": 0.0,
+        "previous_came_us": 0.0,
+    }
+
+
+class Deltas(NamedTuple):
+    """Distances between groups that follow each other; (m, k), filled from the left.
+
+    Attributes:
+        counts: (m,) how many each slot has.
+        sent_us: between the last packets' sending.
+        came_us: between the last arrivals.
+        at_us: when the later group came, on the receiver's clock.
+        is_broken: (m,) a jump of the receiver's clock or the path: what was learned is void.
+    """
+
+    counts: NDArray[np.intp]
+    sent_us: Floats
+    came_us: Floats
+    at_us: Floats
+    is_broken: Bools
+
+
+class _Segments(NamedTuple):
+    counts: NDArray[np.intp]
+    extends: Bools
+    first_sent: Floats
+    last_sent: Floats
+    first_came: Floats
+    last_came: Floats
+
+
+def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
+    """Sort received rows into groups and measure the distances of those that are complete.
+
+    A packet that was sent before the open group, and is reported after it, is left out.
+    """
+    segments = _split(groups, received, constants)
+    num_slots, depth = segments.first_sent.shape
+    now = [getattr(groups, name)[received.slots] for name in Groups.INITIAL]
+    has, first_sent, last_sent, first_came, last_came, has_previous, p_sent, p_came = now
+    sent_us = np.zeros((num_slots, depth))
+    came_us = np.zeros((num_slots, depth))
+    at_us = np.zeros((num_slots, depth))
+    counts = np.zeros(num_slots, np.intp)
+    is_broken = np.zeros(num_slots, np.bool_)
+    rows = np.arange(num_slots)
+    for k in range(depth):
+        valid = k < segments.counts
+        sent, sent_end = segments.first_sent[:, k], segments.last_sent[:, k]
+        came, came_end = segments.first_came[:, k], segments.last_came[:, k]
+        # Packets that come faster than they were sent, hard behind each other, were held up
+        # together on the way: their distance says nothing about the queue.
+        gap = came - last_came
+        joins = has & (gap <= constants.burst_us) & (gap < sent - last_sent)
+        joins &= came - first_came < constants.max_burst_us
+        if k == 0:
+            joins |= segments.extends
+        starts = valid & ~joins
+        joins &= valid
+        ends = starts & has
+        d_sent, d_came = last_sent - p_sent, last_came - p_came
+        measured = ends & has_previous
+        jumped = measured & (np.abs(d_came - d_sent) > constants.max_delay_jump_us)
+        is_broken |= jumped
+        # Groups that overtook each other are no measure, as in libwebrtc.
+        measured &= (d_came >= 0) & ~jumped
+        who = rows[measured]
+        at = counts[measured]
+        sent_us[who, at], came_us[who, at] = d_sent[measured], d_came[measured]
+        at_us[who, at] = last_came[measured]
+        counts[measured] += 1
+        advanced = measured | jumped | (ends & ~has_previous)
+        p_sent = np.where(advanced, last_sent, p_sent)
+        p_came = np.where(advanced, last_came, p_came)
+        has_previous = has_previous | advanced
+        first_sent = np.where(starts, sent, first_sent)
+        first_came = np.where(starts, came, first_came)
+        last_sent = np.where(starts, sent_end, np.where(joins, sent_end, last_sent))
+        last_came = np.where(
+            starts, came_end, np.where(joins, np.maximum(last_came, came_end), last_came)
+        )
+        has = has | starts
+    values = (has, first_sent, last_sent, first_came, last_came, has_previous, p_sent, p_came)
+    for name, value in zip(Groups.INITIAL, values, strict=True):
+        getattr(groups, name)[received.slots] = value
+    depth = int(counts.max(initial=0))
+    return Deltas(counts, sent_us[:, :depth], came_us[:, :depth], at_us[:, :depth], is_broken)
+
+
+def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
+    """Cut each slot's rows where more than `burst_us` of sending time has passed."""
+    num_slots = len(received.slots)
+    if num_slots == 0:
+        nothing = np.zeros((0, 0))
+        return _Segments(
+            np.zeros(0, np.intp), np.zeros(0, np.bool_), nothing, nothing, nothing, nothing
+        )
+    base_us = int(received.sent_us.min())
+    owners = np.arange(num_slots, dtype=np.int64) << _OWNER_SHIFT
+    key = (received.owner.astype(np.int64) << _OWNER_SHIFT) + (received.sent_us - base_us)
+    ends = received.starts + received.counts
+
+    has = groups.has_current[received.slots]
+    open_since = groups.first_sent_us[received.slots].astype(np.int64) - base_us
+    limit = np.int64(1) << (_OWNER_SHIFT - 1)
+    begin = np.searchsorted(key, owners + np.clip(open_since, 0, limit), side="left")
+    after = owners + np.clip(open_since + constants.burst_us, -1, limit)
+    begin = np.where(has, begin, received.starts)
+    extended = np.where(has, np.searchsorted(key, after, side="right"), received.starts)
+    extends = extended > begin
+
+    following = np.searchsorted(key, key + constants.burst_us, side="right")
+    columns = []
+    pointer = np.where(extends, begin, extended)
+    upcoming = np.where(extends, extended, pointer)
+    is_first = extends
+    while (pointer < ends).any():
+        columns.append(pointer)
+        inside = pointer < ends
+        step = following[np.where(inside, pointer, 0)]
+        pointer = np.where(inside, np.where(is_first, upcoming, step), ends)
+        is_first = np.zeros(num_slots, np.bool_)
+    if not columns:
+        nothing = np.zeros((num_slots, 0))
+        counts = np.zeros(num_slots, np.intp)
+        return _Segments(counts, extends, nothing, nothing, nothing, nothing)
+    first = np.stack(columns, axis=1)
+    is_there = first < ends[:, None]
+    last = np.concatenate([first[:, 1:], ends[:, None]], axis=1)
+    last = np.minimum(last, ends[:, None]) - 1
+
+    came = received.received_us
+    is_old = np.arange(len(came)) < np.repeat(begin, received.counts)
+    cuts = first[is_there]
+    latest = np.zeros(first.shape)
+    latest[is_there] = np.maximum.reduceat(np.where(is_old, 0, came), cuts)
+    safe_first = np.where(is_there, first, 0)
+    return _Segments(
+        is_there.sum(axis=1),
+        extends,
+        received.sent_us[safe_first].astype(np.float64),
+        received.sent_us[np.where(is_there, last, 0)].astype(np.float64),
+        came[safe_first].astype(np.float64),
+        latest,
+    )
