@@ -107,9 +107,11 @@ class MediaServer:
             self._registry, is_audio=is_audio, label=label, encodings=tuple(encodings)
         )
 
-    def open_tap(self, source: Source, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Tap:
-        """Start reading complete frames of a source."""
-        return Tap(self._registry, source, max_bytes=max_bytes)
+    def open_tap(
+        self, source: Source, *, max_bytes: int = DEFAULT_MAX_BYTES, is_lowest: bool = False
+    ) -> Tap:
+        """Start reading complete frames of a source, of its best or its lowest encoding."""
+        return Tap(self._registry, source, max_bytes=max_bytes, is_lowest=is_lowest)
 
     def now_us(self) -> int:
         """The engine's clock, in which frames are stamped."""

@@ -69,8 +69,9 @@ class Source:
 
     @property
     def has_tap(self) -> bool:
-        """Whether somebody reads complete frames (a recorder)."""
-        return any(tap.source is self for tap in self._registry.taps.values())
+        """Whether somebody reads complete frames of the best encoding (a recorder)."""
+        taps = self._registry.taps.values()
+        return any(tap.source is self and not tap.is_lowest for tap in taps)
 
     @property
     def codec(self) -> Codec | None:

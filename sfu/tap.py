@@ -36,23 +36,29 @@ class Frame(NamedTuple):
 
 
 class Tap:
-    """Frames of the best active encoding of one source, in batches.
+    """Frames of the best (or the lowest) active encoding of one source, in batches.
 
     ``async for frames in tap`` ends when the tap or its source is closed. One reader per tap.
     """
 
     def __init__(
-        self, registry: Registry, source: Source, *, max_bytes: int = DEFAULT_MAX_BYTES
+        self,
+        registry: Registry,
+        source: Source,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        is_lowest: bool = False,
     ) -> None:
-        """Opens the tap in the engine."""
+        """Opens the tap in the engine; ``is_lowest`` reads the lowest active encoding."""
         if source.is_closed:
             raise MediaClosedError("source")
         self._registry = registry
         self.source = source
+        self.is_lowest = is_lowest
         self.is_closed = False
         self._has_ended = False
         self._ready = asyncio.Event()
-        self.handle = TapHandle(registry.engine.add_tap(source.handle, max_bytes))
+        self.handle = TapHandle(registry.engine.add_tap(source.handle, max_bytes, is_lowest))
         registry.taps[self.handle] = self
         source.add_watcher(self)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from livekit.protocol.webhook import WebhookEvent
 
     from sfu.server import MediaServer
+    from signaling.stills import StillSender
 
 __all__ = ["Context"]
 
@@ -31,5 +32,6 @@ class Context:
     sids: SidMaker
     keys: TokenKeys
     on_webhook: Callable[[WebhookEvent], None]
+    stills: StillSender
     hooks: Hooks = field(default_factory=Hooks)
     counters: Counter[str] = field(default_factory=Counter)

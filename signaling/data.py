@@ -18,6 +18,8 @@ _KINDS = {RELIABLE: models.DataPacket.RELIABLE, LOSSY: models.DataPacket.LOSSY}
 _LABELS = {kind: label for label, kind in _KINDS.items()}
 # Speakers are ours to announce; metrics are addressed to the server, which has no use for them.
 _NOT_FORWARDED = (None, "speaker", "metrics")
+# Our pages believe what comes on these without a sender, as from hidden participants.
+_SERVER_TOPICS = ("aislecast.still", "aislecast.network")
 
 
 def handle_packet(room: Room, sender: Participant, label: str, data: bytes) -> None:
@@ -43,6 +45,8 @@ def _route(room: Room, sender: Participant, label: str, data: bytes) -> str:
     value = packet.WhichOneof("value")
     if value in _NOT_FORWARDED:
         return "not_forwarded"
+    if value == "user" and packet.user.topic in _SERVER_TOPICS:
+        return "reserved_topic"
     if value == "transcription" and sender.info.kind != models.ParticipantInfo.AGENT:
         return "not_allowed"
     if kind == models.DataPacket.RELIABLE and packet.sequence:

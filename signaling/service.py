@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
+from sfu.stills import Stills
 from signaling import membership
 from signaling.clock import Clock
 from signaling.config import SignalingConfig
@@ -27,6 +28,7 @@ from signaling.registry import RoomRegistry, parse_room_config
 from signaling.rights import check_join, permission_from_grant
 from signaling.room import Room
 from signaling.room_service import RoomService
+from signaling.stills import StillSender
 from signaling.tokens import Grants, TokenKeys, VideoGrant
 from signaling.viewers import ViewableTrack, list_viewable, set_watching
 
@@ -51,6 +53,13 @@ Action = rtc.LeaveRequest
 
 def _ignore_event(_event: WebhookEvent) -> None:
     """No webhooks are configured."""
+
+
+def _estimate_bps(media: MediaServer, participant: Participant) -> float | None:
+    downlink = getattr(media, "downlink", None)
+    if participant.link is None or downlink is None:
+        return None
+    return downlink.estimate_of(participant.link.primary) or None
 
 
 class SignalingService:
@@ -79,6 +88,14 @@ class SignalingService:
         Raises:
             MisuseError: a configured secret is too short.
         """
+        counters: Counter[str] = Counter()
+        self._stills = StillSender(
+            Stills(media, counters=counters),
+            clock=clock,
+            counters=counters,
+            media_now_us=lambda: media.now_us(),
+            estimate_bps=lambda participant: _estimate_bps(media, participant),
+        )
         self._context = Context(
             media=media,
             config=config,
@@ -86,6 +103,8 @@ class SignalingService:
             sids=SidMaker(token_bytes),
             keys=TokenKeys(config.keys, token_bytes=config.limits.token_bytes),
             on_webhook=on_webhook or _ignore_event,
+            stills=self._stills,
+            counters=counters,
         )
         self._registry = RoomRegistry(self._context)
         self._room_service = RoomService(self._context, self._registry)
@@ -101,6 +120,7 @@ class SignalingService:
         """Refuses new joins, tells everybody to reconnect (SERVER_SHUTDOWN), ends all rooms."""
         self._registry.is_draining = True
         self._monitor.close()
+        self._stills.close()
         for room in list(self._registry.rooms.values()):
             self._registry.end(room, Reason.SERVER_SHUTDOWN, Action.RECONNECT)
 

@@ -55,6 +55,13 @@ def test_a_hidden_sender_stays_unnamed(bench: Bench) -> None:
     assert not packet.participant_identity and not packet.user.participant_sid
 
 
+def test_nobody_speaks_in_the_servers_name(bench: Bench) -> None:
+    ghost, bob = bench.connected("ghost", hidden=True), bench.connected("bob")
+    for topic in ("aislecast.still", "aislecast.network"):
+        ghost.send_data(Packet(user=user(topic=topic)))
+    assert not bob.data.sent and bench.service.counters["data_reserved_topic"] == 2
+
+
 @pytest.mark.parametrize("how", ["packet", "user", "sid"])
 def test_destinations_are_respected(bench: Bench, how: str) -> None:
     alice, bob, carol = (bench.connected(name) for name in ("alice", "bob", "carol"))

@@ -1,0 +1,183 @@
+"""Who needs stills of which source: one feed per source, and only while somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from sfu.ids import Codec
+from sfu.stills.feed import Still, StillFeed
+from sfu.stills.worker import Runner, StillWorker
+
+if TYPE_CHECKING:
+    from sfu.source import Source
+    from sfu.tap import Tap
+
+__all__ = ["Stills", "Watch", "has_stills"]
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+# A camera's still that is older tells a newcomer nothing; a screen's is true until it changes.
+_MAX_LAST_AGE_US = 5_000_000
+_TAP_BYTES = 8_000_000
+
+
+class TapOpener(Protocol):
+    """What stills need of the media server."""
+
+    def open_tap(self, source: Source, *, max_bytes: int, is_lowest: bool) -> Tap:
+        """Start reading complete frames."""
+
+    def now_us(self) -> int:
+        """The engine's clock."""
+
+
+class Timer(Protocol):
+    """A call that has not happened yet."""
+
+    def cancel(self) -> None:
+        """Idempotent."""
+
+
+def has_stills(source: Source) -> bool:
+    """Whether stills of a source are possible: VP9 and AV1 never reach a tap."""
+    return not source.is_audio and source.codec in (None, Codec.VP8, Codec.H264)
+
+
+class Watch:
+    """Somebody's wish for stills, until closed or until the source ends."""
+
+    def __init__(
+        self, on_still: Callable[[Still], None], on_close: Callable[[Watch], None]
+    ) -> None:
+        """Made by `Stills.watch`."""
+        self._on_still = on_still
+        self._on_close = on_close
+        self.is_closed = False
+
+    def close(self) -> None:
+        """End the wish. Idempotent."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._on_close(self)
+
+    def tell(self, still: Still) -> None:
+        """Hand over a still; a bug of the listener is not the next listener's."""
+        if self.is_closed:
+            return
+        try:
+            self._on_still(still)
+        except Exception:
+            logger.exception("a listener for stills failed")
+
+
+class _Shared:
+    """A feed and its watchers."""
+
+    def __init__(self, make_feed: Callable[[Callable[[Still], None]], StillFeed]) -> None:
+        self.watches: set[Watch] = set()
+        self.feed = make_feed(self._tell)
+
+    def _tell(self, still: Still) -> None:
+        for watch in list(self.watches):
+            watch.tell(still)
+
+
+class Stills:
+    """Stills of the sources of one media server. All calls in its event loop, none blocks.
+
+    Attributes:
+        counters: stills made and given up, by reason.
+    """
+
+    def __init__(
+        self,
+        media: TapOpener,
+        *,
+        counters: Counter[str] | None = None,
+        runner: Runner | None = None,
+        call_later: Callable[[float, Callable[[], None]], Timer] | None = None,
+    ) -> None:
+        """Starts nothing: no thread, no timer, no tap before the first `watch`."""
+        self._media = media
+        self.counters = Counter() if counters is None else counters
+        self._runner = runner
+        self._call_later = call_later
+        self._shared: dict[tuple[int, bool], _Shared] = {}
+        self._timer: Timer | None = None
+
+    def watch(self, source: Source, on_still: Callable[[Still], None], *, is_screen: bool) -> Watch:
+        """Begin to make stills of a source, or join those who get them already.
+
+        Args:
+            source: see `has_stills`.
+            on_still: called in the event loop; soon, where there is a still that is true.
+            is_screen: sharp and only on change, of the best encoding; else small and every few
+                seconds, of the lowest.
+
+        Raises:
+            MediaClosedError: the source is gone.
+        """
+        key = (source.handle, is_screen)
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = self._start(source, is_screen=is_screen)
+        watch = Watch(on_still, lambda ended: self._forget(key, ended))
+        shared.watches.add(watch)
+        last = shared.feed.last
+        if last is not None:
+            age_us = self._media.now_us() - last.captured_us
+            if is_screen or age_us <= _MAX_LAST_AGE_US:
+                self._later(0.0, lambda: watch.tell(last))
+        if self._timer is None:
+            self._timer = self._later(_TICK_S, self._tick)
+        return watch
+
+    def close(self) -> None:
+        """End all feeds and the worker. Idempotent."""
+        for shared in list(self._shared.values()):
+            for watch in list(shared.watches):
+                watch.close()
+        if self._runner is not None:
+            self._runner.close()
+
+    def _start(self, source: Source, *, is_screen: bool) -> _Shared:
+        tap = self._media.open_tap(source, max_bytes=_TAP_BYTES, is_lowest=not is_screen)
+        runner = self._runner = self._runner or StillWorker()
+        return _Shared(
+            lambda tell: StillFeed(
+                tap, runner, is_screen=is_screen, counters=self.counters, on_still=tell
+            )
+        )
+
+    def _forget(self, key: tuple[int, bool], watch: Watch) -> None:
+        shared = self._shared.get(key)
+        if shared is None:
+            return
+        shared.watches.discard(watch)
+        if not shared.watches:
+            del self._shared[key]
+            shared.feed.close()
+        if not self._shared and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = self._later(_TICK_S, self._tick)
+        now_us = self._media.now_us()
+        for shared in list(self._shared.values()):
+            feed = shared.feed
+            if feed.has_ended:
+                for watch in list(shared.watches):
+                    watch.close()
+            elif now_us >= feed.due_us:
+                feed.step(now_us)
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> Timer:
+        if self._call_later is not None:
+            return self._call_later(delay_s, call)
+        return asyncio.get_running_loop().call_later(delay_s, call)
