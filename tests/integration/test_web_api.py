@@ -215,7 +215,7 @@ async def test_invitation_becomes_a_token_with_the_rights_of_its_role(rig: Rig) 
         claims = jwt.decode(seat["token"], API_SECRET, algorithms=["HS256"])
         assert claims["sub"] == seat["identity"]
         assert claims["name"] == "张敏"
-        assert claims["attributes"] == {"role": role}
+        assert claims["attributes"] == {"role": role, "aislecast.page": "1"}
         rights[role] = claims["video"]
     assert all(video["room"] == room["name"] and video["roomJoin"] for video in rights.values())
     assert [role for role in rights if rights[role].get("roomAdmin")] == ["host"]

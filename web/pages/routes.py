@@ -12,12 +12,25 @@ from web.pages.language import COOKIE, LANGUAGES
 from web.pages.render import Renderer
 
 _YEAR_S = 365 * 24 * 3600
-_WALK_TEXTS = ("stage.", "join.", "walk.", "quality.", "device.", "record.")
+_WALK_TEXTS = (
+    "stage.",
+    "join.",
+    "walk.",
+    "quality.",
+    "network.",
+    "uplink.",
+    "check.",
+    "device.",
+    "record.",
+)
 _ROOM_TEXTS = (
     "stage.",
     "join.",
     "room.",
     "quality.",
+    "network.",
+    "still.",
+    "check.",
     "device.",
     "record.",
     "chat.",

@@ -11,7 +11,7 @@ from typing import Final
 
 from signaling.service import SignalingService
 from signaling.tokens import Grants
-from web.people.roles import ROLE_ATTRIBUTE, Role, rights_of
+from web.people.roles import PAGE_ATTRIBUTE, ROLE_ATTRIBUTE, Role, rights_of
 
 TOKEN_LIFETIME_S: Final = 6 * 3600
 IDENTITY_HEX_CHARS: Final = 20
@@ -58,7 +58,7 @@ class Entrance:
             api_key=self._api_key,
             identity=identity,
             name=name,
-            attributes={ROLE_ATTRIBUTE: role.value},
+            attributes={ROLE_ATTRIBUTE: role.value, PAGE_ATTRIBUTE: "1"},
             video=rights_of(role, room),
             expires_s=int(self._wall_s()) + TOKEN_LIFETIME_S,
         )

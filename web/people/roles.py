@@ -8,6 +8,8 @@ from typing import Final
 from signaling.tokens import VideoGrant
 
 ROLE_ATTRIBUTE: Final = "role"
+PAGE_ATTRIBUTE: Final = "aislecast.page"
+"""Marks our own pages, which understand what the server tells beside the protocol."""
 
 
 class Role(StrEnum):

@@ -7,6 +7,8 @@ import { livekit } from "../media/livekit.js";
 
 /** Short breaks pass without words; the picture simply stands still. */
 const SAID_AFTER_MS = 700;
+/** After this long the person is told what he himself could do. */
+const LONG_MS = 60_000;
 
 /** @param {import("./session.js").Session} session */
 export function showCover(session) {
@@ -19,8 +21,15 @@ export function showCover(session) {
     cover.dataset.kind = kind;
     cover.replaceChildren(el("div", { class: "cover-box" }, el("p", { class: "cover-title", id: "cover-title" }, title), ...rest));
     cover.hidden = false;
-    announce(title, { urgent: true });
+    announce(title, { urgent: kind === "out" });
     /** @type {HTMLElement | null} */ (cover.querySelector(".main"))?.focus();
+  };
+
+  const say = (/** @type {string} */ key) => show("wait", t("quality.reconnecting"), el("p", { class: "quiet" }, t(key)));
+
+  const wait = (/** @type {boolean} */ hasMedia) => {
+    say(hasMedia ? "stage.reconnecting_with_media" : "stage.reconnecting_help");
+    timer = setTimeout(() => say("stage.reconnecting_long"), LONG_MS);
   };
 
   const over = (/** @type {string} */ reason) => {
@@ -33,9 +42,9 @@ export function showCover(session) {
   };
 
   session.addEventListener("state", (event) => {
-    const { state, reason } = /** @type {CustomEvent} */ (event).detail;
+    const { state, reason, hasMedia } = /** @type {CustomEvent} */ (event).detail;
     hide();
-    if (state === "reconnecting") timer = setTimeout(() => { show("wait", t("quality.reconnecting"), el("p", { class: "quiet" }, t("stage.reconnecting_help"))); }, SAID_AFTER_MS);
+    if (state === "reconnecting") timer = setTimeout(() => wait(hasMedia), SAID_AFTER_MS);
     if (state === "out") over(reason);
   });
 }

@@ -193,6 +193,14 @@ export class Entrance {
     }
   }
 
+  /** Say so while entering waits for a network. @param {import("./session.js").Session} session */
+  follow(session) {
+    session.addEventListener("state", (event) => {
+      const { state } = /** @type {CustomEvent} */ (event).detail;
+      if (state === "waiting" && byId("trouble").hidden) this.say(t("join.waiting"), t("join.waiting_help"));
+    });
+  }
+
   hide() {
     byId("entrance").hidden = true;
     this.preview?.hide();

@@ -19,10 +19,12 @@ import { isMenuOpen, openMenu } from "./menu.js";
 import { tellWhenMuted } from "./muted.js";
 import { Panel } from "./panel.js";
 import { showPeople } from "./people.js";
-import { showQuality } from "./quality.js";
+import { listenToServer } from "./from_server.js";
+import { OwnLine, readStep } from "./quality.js";
 import { showRecording } from "./record.js";
 import { Session } from "./session.js";
 import { listenForKeys, showKeys } from "./shortcuts.js";
+import { StillAssembly } from "./stills.js";
 import { Talk } from "./talk.js";
 import { Tiles } from "./tiles.js";
 
@@ -35,6 +37,9 @@ const session = new Session({
     simulcast: true,
     videoCodec: "vp8",
     videoSimulcastLayers: VideoPresets && [VideoPresets.h180, VideoPresets.h360],
+    backupCodec: false,
+    // Text must stay sharp: fewer pictures a second, all of them whole.
+    screenShareEncoding: { maxBitrate: 1_500_000, maxFramerate: 8 },
     red: true,
     dtx: true,
   },
@@ -61,7 +66,13 @@ showPeople(room);
 showAlone(room);
 const hand = showHand(room);
 tellWhenMuted(room, byId("microphone"));
-showQuality(session);
+const line = new OwnLine();
+const stills = new StillAssembly((still) => tiles.showStill(still));
+listenToServer(room, {
+  "aislecast.network": (data) => line.setStep(readStep(data)),
+  "aislecast.still": (data) => stills.take(data),
+});
+line.follow(session);
 showCover(session);
 showSoundUnlock(room);
 playVoices(room);
@@ -151,3 +162,4 @@ async function enter({ name, tracks, microphone }) {
 
 applyTextSize();
 const entrance = new Entrance({ isWalk: false, onEnter: enter });
+entrance.follow(session);

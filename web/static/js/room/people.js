@@ -4,6 +4,7 @@ import { byId, el, icon, setText } from "../lib/dom.js";
 import { page, t } from "../lib/page.js";
 import { announce, note } from "../lib/say.js";
 import { livekit } from "../media/livekit.js";
+import { levelOf, makeBars } from "./bars.js";
 import { handOf } from "./hand.js";
 import { isLeaving, openPersonMenu } from "./manage.js";
 import { isMenuOpen } from "./menu.js";
@@ -35,10 +36,12 @@ function row(room, participant, redraw) {
     class: "icon-button", type: "button", "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": t("people.manage", { name }),
     on: { click: () => manage && openPersonMenu(manage, room, participant, redraw) },
   }, icon("more", "icon-s"));
+  const bars = makeBars();
+  bars.show(levelOf(participant.connectionQuality));
   const face = kind === "camera" ? icon("cctv") : handOf(participant) ? icon("hand", "icon-s") : initialOf(name);
   return el("li", { class: handOf(participant) ? "person hand-up" : "person" },
     el("span", { class: "person-face", "aria-hidden": "true" }, face),
-    el("span", { class: "person-text" }, el("b", {}, participant.isLocal ? t("room.you", { name }) : name), el("small", {}, doing(participant))),
+    el("span", { class: "person-text" }, el("b", {}, participant.isLocal ? t("room.you", { name }) : name), el("small", {}, doing(participant)), bars.node),
     kind === "camera" ? null : el("span", { class: isHeard ? "" : "off" }, icon(isHeard ? "mic" : "mic-off", "icon-s"), el("span", { class: "sr-only" }, t(isHeard ? "people.heard" : "people.not_heard"))),
     el("span", { class: isSeen ? "" : "off" }, icon(isSeen ? "camera" : "camera-off", "icon-s"), el("span", { class: "sr-only" }, t(isSeen ? "people.seen" : "people.not_seen"))),
     manage);
@@ -68,6 +71,7 @@ export function showPeople(room) {
     RoomEvent.ParticipantConnected, RoomEvent.ParticipantDisconnected, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted,
     RoomEvent.TrackPublished, RoomEvent.TrackUnpublished, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished,
     RoomEvent.ParticipantNameChanged, RoomEvent.ParticipantAttributesChanged, RoomEvent.Connected, RoomEvent.Reconnected,
+    RoomEvent.ConnectionQualityChanged,
   ]) room.on(event, update);
   const tell = (/** @type {string} */ key, /** @type {any} */ participant) => {
     const words = t(key, { name: nameOf(participant) });

@@ -1,33 +1,114 @@
-/** Connection bars and the words beside them. */
+/**
+ * The own line: bars at the top, and a line of words whenever the server changes what it sends us
+ * because of the network (topic `aislecast.network`).
+ */
 
 import { byId, setText } from "../lib/dom.js";
 import { t } from "../lib/page.js";
-import { announce } from "../lib/say.js";
+import { livekit } from "../media/livekit.js";
+import { levelOf, wordOf } from "./bars.js";
+import { sayLine } from "./line.js";
 
-const WORDS = ["quality.lost", "quality.poor", "quality.weak", "quality.good"];
+/** @typedef {import("./bars.js").Level} Level */
+
 /** A worse state must last before it is said, so that one bad moment stays unsaid. */
-const SETTLE_MS = 3000;
+const SETTLE_MS = 1500;
+/** The bars never look better than what the network leaves of the picture. @type {Record<string, Level>} */
+const LEVEL_OF_STEP = { full: 3, reduced: 2, half_rate: 1, quarter_rate: 1, stills: 1, audio_only: 0 };
+const STEPS = Object.keys(LEVEL_OF_STEP);
 
-/** @param {import("./session.js").Session} session */
-export function showQuality(session) {
-  const node = byId("quality");
-  const words = byId("quality-words");
-  let level = 3;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const show = (/** @type {number} */ next, /** @type {string} */ text) => {
-    clearTimeout(timer);
+/** @typedef {{ step: string, reason: string }} NetworkStep */
+
+/**
+ * Read a packet of the topic; null if it is not one.
+ * @param {Uint8Array} data
+ * @returns {NetworkStep | null}
+ */
+export function readStep(data) {
+  try {
+    const { step, reason } = JSON.parse(new TextDecoder().decode(data));
+    return STEPS.includes(step) ? { step, reason: typeof reason === "string" ? reason : "" } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** @param {NetworkStep} next */
+const wordsOf = ({ step, reason }) => t(step !== "full" && reason === "server" ? "network.server" : `network.${step}`);
+
+/** Bars and words of the own line. */
+export class OwnLine {
+  constructor() {
+    this.node = byId("quality");
+    this.words = byId("quality-words");
+    /** What the server measures. @type {Level} */
+    this.measured = 3;
+    /** What our own sender has come down to. @type {Level} */
+    this.sent = 3;
+    this.step = "full";
+    /** The step the person knows of. */
+    this.saidStep = "full";
+    /** @type {Level} */
+    this.shown = 3;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.barsTimer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.stepTimer = undefined;
+  }
+
+  /** @param {import("./session.js").Session} session */
+  follow(session) {
+    session.addEventListener("quality", (event) => this.setQuality(/** @type {CustomEvent} */ (event).detail.quality));
+    // A new connection starts with everything; the server says so if not.
+    session.room.on(livekit.RoomEvent.Connected, () => this.reset());
+    session.room.on(livekit.RoomEvent.Reconnected, () => this.reset());
+  }
+
+  /** @param {string} quality livekit ConnectionQuality */
+  setQuality(quality) {
+    this.measured = levelOf(quality) ?? 3;
+    this.showBars();
+  }
+
+  /** @param {Level} level */
+  setSent(level) {
+    this.sent = level;
+    this.showBars();
+  }
+
+  /** @param {NetworkStep | null} next */
+  setStep(next) {
+    if (!next) return;
+    const isWorse = STEPS.indexOf(next.step) > STEPS.indexOf(this.saidStep);
+    this.step = next.step;
+    this.showBars();
+    clearTimeout(this.stepTimer);
+    this.stepTimer = setTimeout(() => this.say(next), isWorse ? SETTLE_MS : 0);
+  }
+
+  /** @param {NetworkStep} next */
+  say(next) {
+    if (next.step === this.saidStep) return;
+    this.saidStep = next.step;
+    sayLine(wordsOf(next));
+  }
+
+  reset() {
+    clearTimeout(this.stepTimer);
+    this.step = this.saidStep = "full";
+    this.measured = 3;
+    this.showBars();
+  }
+
+  showBars() {
+    const next = /** @type {Level} */ (Math.min(this.measured, this.sent, LEVEL_OF_STEP[this.step]));
+    clearTimeout(this.barsTimer);
     const apply = () => {
-      node.dataset.level = String(next);
-      setText(words, text);
-      if (next < 2 && next !== level) announce(text);
-      level = next;
+      this.shown = next;
+      this.node.dataset.level = String(next);
+      setText(this.words, wordOf(next));
     };
-    if (next < level) timer = setTimeout(apply, SETTLE_MS);
+    if (next < this.shown) this.barsTimer = setTimeout(apply, SETTLE_MS);
     else apply();
-  };
-  session.addEventListener("quality", (event) => {
-    const { level: next } = /** @type {CustomEvent} */ (event).detail;
-    show(next, t(WORDS[next]));
-  });
+  }
 }

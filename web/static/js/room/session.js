@@ -1,26 +1,32 @@
 /**
  * One stay in a room: joining, staying through bad networks without a tap, leaving.
  *
- * Events (CustomEvent): `state` {state}, `quality` {level}, `recording` {isRecording}.
- * States: `joining` → `in` ⇄ `reconnecting` → `out` (detail.reason says why).
+ * Events (CustomEvent): `state` {state}, `quality` {quality}, `recording` {isRecording}.
+ * States: `joining` (⇄ `waiting` for a network) → `in` ⇄ `reconnecting` → `out` (detail.reason says why).
+ * While reconnecting, detail.hasMedia tells whether sound and picture go on meanwhile.
  */
 
-import { post, useToken } from "../lib/api.js";
+import { ApiError, post, useToken } from "../lib/api.js";
 import { deviceId } from "../lib/kept.js";
 import { page } from "../lib/page.js";
 import { livekit } from "../media/livekit.js";
+import { lookAfterLine, patientPolicy, pause, waitMs } from "./comeback.js";
 
 /** @typedef {"left" | "elsewhere" | "removed" | "ended" | "lost"} Reason */
 
-/** Waits between our own attempts once the client library has given up, in ms. */
-const RETRY_MS = [500, 1500, 3000, 5000, 8000, 8000, 10_000, 10_000];
+/** The server answered twice that this seat is gone: then it is. */
+const MAX_REFUSALS = 2;
+/** Entering, the page waits for a network without end; a path that stays shut it tries this often. */
+const MAX_ENTRIES = 3;
 
 export class Session extends EventTarget {
   /** @param {object} roomOptions for livekit-client */
   constructor(roomOptions) {
     super();
     const { Room, RoomEvent } = livekit;
-    this.room = new Room({ adaptiveStream: true, dynacast: true, disconnectOnPageLeave: true, ...roomOptions });
+    this.room = new Room({
+      adaptiveStream: true, dynacast: true, disconnectOnPageLeave: true, reconnectPolicy: patientPolicy, ...roomOptions,
+    });
     this.name = "";
     this.isLeaving = false;
     this.isRejoining = false;
@@ -30,13 +36,14 @@ export class Session extends EventTarget {
     this.restoreMedia = async () => {};
     this.room
       .on(RoomEvent.Reconnecting, () => this.tell("state", { state: "reconnecting" }))
-      .on(RoomEvent.SignalReconnecting, () => this.tell("state", { state: "reconnecting" }))
+      .on(RoomEvent.SignalReconnecting, () => this.tell("state", { state: "reconnecting", hasMedia: true }))
       .on(RoomEvent.Reconnected, () => this.tell("state", { state: "in" }))
       .on(RoomEvent.Disconnected, (/** @type {number} */ why) => this.onDisconnected(why))
       .on(RoomEvent.ConnectionQualityChanged, (/** @type {string} */ quality, /** @type {any} */ who) => {
-        if (who.isLocal) this.tell("quality", { level: levelOf(quality) });
+        if (who.isLocal) this.tell("quality", { quality });
       })
       .on(RoomEvent.RecordingStatusChanged, (/** @type {boolean} */ isRecording) => this.tell("recording", { isRecording }));
+    lookAfterLine(this.room);
   }
 
   /** @param {string} type @param {object} detail */
@@ -49,7 +56,7 @@ export class Session extends EventTarget {
     this.name = name;
     this.as = as;
     this.tell("state", { state: "joining" });
-    await this.connect();
+    await this.connectPatiently();
     this.tell("state", { state: "in" });
     if (this.room.isRecording) this.tell("recording", { isRecording: true });
   }
@@ -70,9 +77,28 @@ export class Session extends EventTarget {
     await this.room.connect(seat.url, seat.token, options);
   }
 
+  /** Enter once there is a network; throws what only the person or the host can change. */
+  async connectPatiently() {
+    let entries = 0;
+    for (let tries = 0; ; tries += 1) {
+      try {
+        await this.connect();
+        return;
+      } catch (error) {
+        const isOffline = error instanceof ApiError && error.code === "offline";
+        if (error instanceof ApiError && !isOffline) throw error;
+        entries += isOffline ? 0 : 1;
+        if (entries >= MAX_ENTRIES) throw error;
+        this.tell("state", { state: "waiting" });
+        await pause(waitMs(tries));
+      }
+    }
+  }
+
   /** @param {number} why */
   async onDisconnected(why) {
-    const reason = reasonOf(why);
+    // A browser that put the page away leaves for us; whoever looks at the page again wants to be in.
+    const reason = why === livekit.DisconnectReason.CLIENT_INITIATED && !this.isLeaving ? "lost" : reasonOf(why);
     if (this.isRejoining) return;
     if (this.isLeaving || reason !== "lost") {
       this.tell("state", { state: "out", reason: this.isLeaving ? "left" : reason });
@@ -81,12 +107,13 @@ export class Session extends EventTarget {
     await this.rejoin();
   }
 
-  /** Try again with a fresh token until it works or hope is gone. No tap is asked for. */
+  /** Join anew with a fresh token, for as long as it takes. No tap is asked for. */
   async rejoin() {
     this.isRejoining = true;
     this.tell("state", { state: "reconnecting" });
-    for (const wait of RETRY_MS) {
-      await new Promise((resolve) => setTimeout(resolve, wait));
+    let refusals = 0;
+    for (let tries = 0; !this.isLeaving && refusals < MAX_REFUSALS; tries += 1) {
+      await pause(waitMs(tries));
       if (this.isLeaving) break;
       try {
         await this.connect();
@@ -95,8 +122,9 @@ export class Session extends EventTarget {
         this.tell("state", { state: "in" });
         this.tell("recording", { isRecording: this.room.isRecording });
         return;
-      } catch {
+      } catch (error) {
         // The next wait is longer; the person sees that we are at it.
+        if (error instanceof ApiError && [401, 403, 404].includes(error.status)) refusals += 1;
       }
     }
     this.isRejoining = false;
@@ -108,11 +136,6 @@ export class Session extends EventTarget {
     await this.room.disconnect();
     this.tell("state", { state: "out", reason: "left" });
   }
-}
-
-/** Bars for a livekit quality. @param {string} quality @returns {0 | 1 | 2 | 3} */
-function levelOf(quality) {
-  return { excellent: 3, good: 2, poor: 1, lost: 0 }[quality] ?? 3;
 }
 
 /** @param {number | undefined} why livekit DisconnectReason @returns {Reason} */

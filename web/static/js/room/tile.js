@@ -3,6 +3,8 @@
 import { el, icon, setIcon, setText } from "../lib/dom.js";
 import { t } from "../lib/page.js";
 import { livekit } from "../media/livekit.js";
+import { levelOf, makeBars } from "./bars.js";
+import { TileStill } from "./tile_still.js";
 
 /** What somebody is, from the attributes the server gave. @param {any} participant @returns {"person" | "camera" | "walk"} */
 export function kindOf(participant) {
@@ -42,12 +44,13 @@ export class Tile {
     this.nameNode = el("span", { class: "plate-name" });
     this.muteSign = el("span", { class: "plate-sign", title: t("room.muted") }, icon("mic-off", "icon-s"));
     this.handSign = el("span", { class: "plate-hand", title: t("hand.is_up") }, icon("hand", "icon-s"));
-    this.weakSign = el("span", { class: "plate-weak" }, t("room.weak"));
+    this.bars = makeBars();
+    this.still = new TileStill(this.video);
     this.pinButton = el("button", { class: "tile-pin", type: "button", "aria-pressed": "false", on: { click: () => onPin(this) } }, icon("pin", "icon-s"), el("span", {}, t("room.pin")));
     this.badge = el("span", { class: "plate-badge" });
     this.node = el("figure", { class: "tile", data: { kind: this.kind, source } },
-      this.face, this.video, this.wait,
-      el("figcaption", { class: "plate" }, this.handSign, this.muteSign, this.badge, this.nameNode, this.weakSign), this.pinButton);
+      this.face, this.video, this.still.image, this.wait, this.still.ageNode,
+      el("figcaption", { class: "plate" }, this.handSign, this.muteSign, this.badge, this.nameNode, this.bars.node), this.pinButton);
     this.update();
   }
 
@@ -80,7 +83,25 @@ export class Tile {
     setText(this.wait, isComing ? t("room.picture_coming") : "");
     this.node.classList.toggle("dark-tile", !track);
     this.node.classList.toggle("mirrored", isLocal && !isScreen && facesUser(track));
-    this.weakSign.hidden = isLocal || isScreen || !["poor", "lost"].includes(this.participant.connectionQuality);
+    const level = levelOf(this.participant.connectionQuality);
+    // A good line needs no sign on the picture; the own one has its place at the top.
+    this.bars.show(isLocal || isScreen || level === 3 ? null : level);
+    this.tellAge();
+  }
+
+  /** Say how old the picture is, where the network keeps it from moving. */
+  tellAge() {
+    if (this.participant.isLocal || this.node.hidden) return;
+    const isWeak = this.source === "camera" && (levelOf(this.participant.connectionQuality) ?? 3) < 2;
+    this.still.tell(this.node.getAttribute("aria-label") ?? "", Boolean(this.track) && (isWeak || this.track.streamState === "paused"));
+  }
+
+  /** @param {import("./stills.js").Still} still */
+  showStill(still) {
+    if (this.publication()?.trackSid !== still.track) return;
+    this.still.show(still);
+    this.fit();
+    this.tellAge();
   }
 
   showBadge() {
@@ -97,6 +118,7 @@ export class Tile {
     if (track === this.track) return;
     this.track?.detach(this.video);
     this.track = track;
+    if (!track) this.still.clear();
     this.video.hidden = !track;
     track?.attach(this.video);
   }
@@ -109,6 +131,7 @@ export class Tile {
     const cutsLittle = change > 0.5 && change < 2.2;
     const isWhole = this.source === "screen" || this.kind !== "person" || !cutsLittle;
     this.video.classList.toggle("whole", isWhole);
+    this.still.image.classList.toggle("whole", isWhole);
   }
 
   /** @param {boolean} isSpeaking */
@@ -135,6 +158,7 @@ export class Tile {
 
   remove() {
     this.attach(null);
+    this.still.clear();
     this.node.remove();
   }
 }

@@ -10,6 +10,8 @@ const PER_PAGE_WIDE = 9;
 const PER_PAGE_NARROW = 8;
 /** Somebody who speaks is brought to the front page for at least this long. */
 const FRONT_MS = 10_000;
+/** The age of held pictures is said anew this often. */
+const AGE_MS = 1000;
 /** Room for the pager below an even grid, in px. */
 const PAGER_HEIGHT = 56;
 
@@ -30,6 +32,7 @@ export class Tiles {
     byId("page-before").addEventListener("click", () => this.turn(-1));
     byId("page-next").addEventListener("click", () => this.turn(1));
     new ResizeObserver(() => this.arrange()).observe(holder);
+    setInterval(() => { for (const tile of this.tiles.values()) tile.tellAge(); }, AGE_MS);
     this.listen();
   }
 
@@ -42,9 +45,14 @@ export class Tiles {
       RoomEvent.TrackMuted, RoomEvent.TrackUnmuted, RoomEvent.LocalTrackPublished,
       RoomEvent.LocalTrackUnpublished, RoomEvent.ParticipantNameChanged, RoomEvent.ConnectionQualityChanged,
       RoomEvent.ParticipantAttributesChanged, RoomEvent.Connected, RoomEvent.Reconnected,
-      RoomEvent.ParticipantPermissionsChanged, RoomEvent.Disconnected,
+      RoomEvent.ParticipantPermissionsChanged, RoomEvent.Disconnected, RoomEvent.TrackStreamStateChanged,
     ]) this.room.on(event, update);
     this.room.on(RoomEvent.ActiveSpeakersChanged, (/** @type {any[]} */ speakers) => this.onSpeakers(speakers));
+  }
+
+  /** @param {import("./stills.js").Still} still */
+  showStill(still) {
+    for (const tile of this.tiles.values()) tile.showStill(still);
   }
 
   /** @param {any[]} speakers */

@@ -19,6 +19,7 @@ export function walkPublishOptions() {
   return {
     videoCodec: "vp8",
     simulcast: true,
+    backupCodec: false,
     videoEncoding: { maxBitrate: 1_300_000, maxFramerate: 20 },
     videoSimulcastLayers: [new VideoPreset(320, 180, 90_000, 8), new VideoPreset(640, 360, 320_000, 15)],
     degradationPreference: "maintain-resolution",
@@ -38,6 +39,8 @@ export class Film {
     this.facing = "environment";
     this.isTorchOn = false;
     this.isRestarting = false;
+    /** What the encoder should keep when bits are few. */
+    this.hint = "detail";
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") setTimeout(() => this.check(), PATIENCE_MS);
     });
@@ -57,11 +60,18 @@ export class Film {
   /** Hint and listeners for the present device track. */
   watch() {
     const media = this.track.mediaStreamTrack;
-    if ("contentHint" in media) media.contentHint = "detail";
+    if ("contentHint" in media) media.contentHint = this.hint;
     this.view.classList.toggle("mirrored", media.getSettings().facingMode === "user");
     media.addEventListener("mute", () => { this.onAway(true); setTimeout(() => this.check(), PATIENCE_MS); });
     media.addEventListener("unmute", () => this.onAway(false));
     this.onAway(false);
+  }
+
+  /** @param {"detail" | "text"} hint */
+  setHint(hint) {
+    this.hint = hint;
+    const media = this.track?.mediaStreamTrack;
+    if (media && "contentHint" in media) media.contentHint = hint;
   }
 
   /** Whether the camera gives pictures. */

@@ -15,13 +15,18 @@ import { openDeviceMenu } from "../room/devices_menu.js";
 import { Entrance } from "../room/entrance.js";
 import { isMenuOpen, openMenu } from "../room/menu.js";
 import { tellWhenMuted } from "../room/muted.js";
-import { showQuality } from "../room/quality.js";
+import { listenToServer } from "../room/from_server.js";
+import { sayLine } from "../room/line.js";
+import { OwnLine, readStep } from "../room/quality.js";
 import { showRecording } from "../room/record.js";
 import { Session } from "../room/session.js";
 import { Film, walkPublishOptions } from "./film.js";
 import { showHq } from "./hq.js";
+import { Uplink } from "./uplink.js";
 
 const SIZES = ["", "large", "largest"];
+/** Bars for what the phone still sends. @type {Record<import("./uplink_ladder.js").Rung, import("../room/bars.js").Level>} */
+const LEVEL_OF_RUNG = { full: 3, reduced: 3, slow: 1, sound: 0 };
 
 const session = new Session({
   videoCaptureDefaults: SHELF,
@@ -37,11 +42,23 @@ const film = new Film(/** @type {HTMLVideoElement} */ (byId("film")), (isAway) =
 });
 
 showHq(room);
-showQuality(session);
+const line = new OwnLine();
+line.follow(session);
+listenToServer(room, { "aislecast.network": (data) => line.setStep(readStep(data)) });
 showRecording(session);
 showCover(session);
 showSoundUnlock(room);
 playVoices(room);
+
+const uplink = new Uplink(room, (rung, before) => {
+  line.setSent(LEVEL_OF_RUNG[rung]);
+  const isQuiet = LEVEL_OF_RUNG[rung] === LEVEL_OF_RUNG[before];
+  // Without a picture the line stays: whoever films must know that nobody sees it.
+  if (!isQuiet) sayLine(t(`uplink.${rung}`), { stays: rung === "sound" });
+});
+room.on(livekit.RoomEvent.LocalTrackPublished, (/** @type {any} */ publication) => {
+  if (publication.source === livekit.Track.Source.Camera) uplink.use(publication);
+});
 
 const microphone = byId("microphone");
 tellWhenMuted(room, microphone);
@@ -83,6 +100,14 @@ session.restoreMedia = async () => {
 
 byId("end").addEventListener("click", () => session.leave());
 
+/** Sharp and slow, for reading price tags; or smooth again. */
+function toggleShelf() {
+  const isOn = !uplink.isShelf;
+  film.setHint(isOn ? "text" : "detail");
+  uplink.setShelf(isOn);
+  sayLine(t(isOn ? "walk.shelf_is_on" : "walk.shelf_is_off"));
+}
+
 function toggleDaylight() {
   const isOn = document.documentElement.dataset.theme !== "daylight";
   keep("theme", isOn ? "daylight" : "");
@@ -101,6 +126,7 @@ byId("more").addEventListener("click", () => openMenu(byId("more"), [
     text: t(film.isTorchOn ? "walk.torch_off" : "walk.torch_on"), sign: "torch",
     onPick: async () => { if (!(await film.toggleTorch())) note(t("walk.no_torch")); },
   }] : []),
+  { text: t(uplink.isShelf ? "walk.shelf_off" : "walk.shelf_on"), sign: "shelf", onPick: toggleShelf },
   { text: t("walk.daylight"), sign: "sun", onPick: toggleDaylight },
   { text: t("stage.text_size"), sign: "text", onPick: nextTextSize },
   { text: t("device.choose"), sign: "sound", onPick: () => openDeviceMenu(byId("more"), room, ["audioinput", "audiooutput"]) },
@@ -128,3 +154,4 @@ async function enter({ name, tracks }) {
 applyTextSize();
 document.documentElement.dataset.theme = recall("theme");
 const entrance = new Entrance({ isWalk: true, onEnter: enter });
+entrance.follow(session);

@@ -1,0 +1,199 @@
+"""What the server tells a page about its line: words, stills in tiles; and from nobody else."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from typing import Any
+
+import pytest
+from livekit import api
+from playwright.async_api import Route
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_WEBP = """
+async () => {
+  const canvas = new OffscreenCanvas(320, 180);
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#20c060";
+  pen.fillRect(0, 0, 320, 180);
+  const file = await canvas.convertToBlob({ type: "image/webp", quality: 0.8 });
+  return [...new Uint8Array(await file.arrayBuffer())];
+}
+"""
+_GIVE_ROOM = """
+;{
+  const { Room } = LivekitClient;
+  LivekitClient.Room = class extends Room {
+    constructor(...options) { super(...options); globalThis.theRoom = this; }
+  };
+}
+"""
+_LOADS = """
+(url) => new Promise((done) => {
+  const image = new Image();
+  image.onload = () => done(true);
+  image.onerror = () => done(false);
+  image.src = url;
+})
+"""
+_KEEP_SAID = """
+() => {
+  const line = document.querySelector("#line");
+  globalThis.said = [];
+  new MutationObserver(() => said.push(line.textContent)).observe(line, { childList: true });
+}
+"""
+_FORGE = """
+([topic, text]) => theRoom.localParticipant.publishData(
+  new TextEncoder().encode(text), { reliable: true, topic })
+"""
+
+
+async def tell(person: Any, room: str, topic: str, data: bytes) -> None:
+    """Send from the server, as the ladder does: to everybody in the room but HQ."""
+    async with person.server.admin() as admin:
+        found = await admin.room.list_participants(api.ListParticipantsRequest(room=room))
+        guests = [one.identity for one in found.participants if one.identity.startswith("guest")]
+        await admin.room.send_data(
+            api.SendDataRequest(
+                room=room, data=data, kind=0, topic=topic, destination_identities=guests
+            )
+        )
+
+
+async def tell_step(person: Any, room: str, step: str, reason: str = "downlink") -> None:
+    """Send what the ladder says."""
+    data = json.dumps({"step": step, "reason": reason}).encode()
+    await tell(person, room, "aislecast.network", data)
+
+
+async def give_room(route: Route) -> None:
+    """Hand the page's room to the test."""
+    answer = await route.fetch()
+    await route.fulfill(response=answer, body=await answer.text() + _GIVE_ROOM)
+
+
+def chunks(track: str, file: bytes, *, number: int, taken_ms: int) -> list[bytes]:
+    """Cut a picture as signaling/PROTOCOL.md says."""
+    parts = [file[at : at + 900] for at in range(0, len(file), 900)]
+    sid = track.encode()
+    return [
+        struct.pack(">BBHHIHHQB", 1, 1, 320, 180, number, index, len(parts), taken_ms, len(sid))
+        + sid
+        + part
+        for index, part in enumerate(parts)
+    ]
+
+
+async def test_every_step_is_one_line_that_goes_by_itself(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    line = guest.page.locator("#line")
+    assert await line.get_attribute("aria-live") == "polite"
+    for step, words in (
+        ("reduced", "画面先小一点"),
+        ("half_rate", "已先保证声音"),
+        ("quarter_rate", "画面慢一些"),
+        ("stills", "一张张清晰照"),
+        ("audio_only", "先只留声音"),
+        ("full", "画面恢复了"),
+    ):
+        await tell_step(guest, host.room, step)
+        await guest.page.wait_for_selector(f"#line:has-text('{words}')")
+    await guest.page.wait_for_selector('#quality[data-level="3"]')
+    await guest.until("() => document.querySelector('#line').textContent === ''")
+    await tell_step(guest, host.room, "half_rate", "server")
+    await guest.page.wait_for_selector("#line:has-text('这会儿人多')")
+    await guest.page.wait_for_selector('#quality[data-level="1"]')
+    # HQ has no part in it.
+    assert await host.page.inner_text("#line") == ""
+
+
+async def test_a_short_dip_stays_unsaid(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await guest.page.evaluate(_KEEP_SAID)
+    await tell_step(guest, host.room, "half_rate")
+    await tell_step(guest, host.room, "full")
+    await guest.page.wait_for_timeout(2500)
+    assert await guest.page.evaluate("said.filter(Boolean)") == []
+
+
+async def test_a_still_takes_the_place_of_the_film_until_it_moves_again(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await guest.until_tile("李经理")
+    await host.page.keyboard.press("v")
+    await guest.page.wait_for_selector('.tile[aria-label="李经理"].dark-tile')
+    await host.page.keyboard.press("v")
+    await guest.until_tile("李经理")
+    # The film stands still: no frame comes while the sender's camera is held.
+    async with guest.server.admin() as admin:
+        found = await admin.room.list_participants(api.ListParticipantsRequest(room=host.room))
+        camera = next(
+            track.sid
+            for one in found.participants
+            if one.name == "李经理"
+            for track in one.tracks
+            if track.source == api.TrackSource.CAMERA
+        )
+    await guest.page.evaluate(
+        """() => {
+          const video = document.querySelector('.tile[aria-label="李经理"] video');
+          video.srcObject.getVideoTracks()[0].enabled = false;
+          video.pause();
+        }"""
+    )
+    file = bytes(await guest.page.evaluate(_WEBP))
+    # A phone's clock may be minutes wrong: age is told by the journey of the fastest picture.
+    ahead_ms = int(time.time() * 1000) + 600_000
+    for part in chunks(camera, file, number=1, taken_ms=ahead_ms):
+        await tell(guest, host.room, "aislecast.still", part)
+    still = '.tile[aria-label="李经理"] .tile-still'
+    await guest.page.wait_for_selector(f"{still}:not([hidden])")
+    assert await guest.page.get_attribute(still, "alt") == "李经理 的照片"
+    assert await guest.page.evaluate("(s) => document.querySelector(s).naturalWidth", still) == 320
+    await guest.page.wait_for_selector(".tile-age:has-text('3 秒前')")
+    # The next replaces it; half a picture and rubbish change nothing.
+    first = await guest.page.get_attribute(still, "src")
+    for part in chunks(camera, file, number=2, taken_ms=ahead_ms + 5000):
+        await tell(guest, host.room, "aislecast.still", part)
+    await guest.until(
+        "(old) => ![old, null, undefined].includes("
+        "document.querySelector('.tile-still[src]')?.getAttribute('src'))",
+        first,
+    )
+    assert not await guest.page.evaluate(_LOADS, first)
+    await tell(guest, host.room, "aislecast.still", b"\x01\x01rubbish")
+    await tell(
+        guest, host.room, "aislecast.still", chunks(camera, b"x" * 2000, number=3, taken_ms=1)[1]
+    )
+    await guest.page.evaluate(
+        """() => {
+          const video = document.querySelector('.tile[aria-label="李经理"] video');
+          video.srcObject.getVideoTracks()[0].enabled = true;
+          return video.play();
+        }"""
+    )
+    await guest.page.wait_for_selector(still, state="hidden")
+    await guest.page.wait_for_selector('.tile[aria-label="李经理"] .tile-age', state="hidden")
+
+
+async def test_only_the_server_is_believed(host, person) -> None:
+    forger = await person()
+    await forger.page.route("**/livekit-client.umd.js", give_room)
+    await forger.enter(await host.invite("guest", "陈静"))
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await guest.until_tile("陈静")
+    await forger.until_tile("张敏")
+    await forger.page.evaluate(
+        _FORGE, ["aislecast.network", '{"step": "audio_only", "reason": "downlink"}']
+    )
+    await forger.page.evaluate(_FORGE, ["lk.other", "x"])
+    await guest.page.wait_for_timeout(3000)
+    assert await guest.page.inner_text("#line") == ""
+    assert await guest.page.get_attribute("#quality", "data-level") == "3"

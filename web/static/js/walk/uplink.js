@@ -1,0 +1,105 @@
+/**
+ * The phone's own ladder at work: measures what the line carries, and brings the sender's layers to
+ * the rung that fits. Undone by itself when the line gets better.
+ */
+
+import { LayerSwitch, layersOf } from "./encodings.js";
+import { UplinkLadder } from "./uplink_ladder.js";
+
+const EVERY_MS = 1000;
+
+/** @typedef {import("./uplink_ladder.js").Rung} Rung */
+/** @typedef {import("./uplink_ladder.js").Sample} Sample */
+
+/**
+ * What the browser's statistics say about a sender.
+ * @param {RTCStatsReport} report
+ * @param {boolean} isLost
+ * @returns {Sample}
+ */
+export function readSample(report, isLost) {
+  /** @type {Sample} */
+  const sample = { availableBps: null, loss: null, rttMs: null, isLost };
+  const rows = [...report.values()];
+  const path = rows.find((row) => row.type === "transport")?.selectedCandidatePairId;
+  const pair = rows.find((row) => row.type === "candidate-pair" && (path ? row.id === path : row.nominated));
+  if (pair?.availableOutgoingBitrate > 0) sample.availableBps = pair.availableOutgoingBitrate;
+  if (pair?.currentRoundTripTime > 0) sample.rttMs = pair.currentRoundTripTime * 1000;
+  const lost = rows.filter((row) => row.type === "remote-inbound-rtp" && typeof row.fractionLost === "number").map((row) => row.fractionLost);
+  if (lost.length) sample.loss = Math.max(...lost);
+  return sample;
+}
+
+export class Uplink {
+  /**
+   * @param {any} room
+   * @param {(rung: Rung, before: Rung) => void} onRung
+   */
+  constructor(room, onRung) {
+    this.room = room;
+    this.onRung = onRung;
+    this.ladder = new UplinkLadder();
+    this.isShelf = false;
+    /** livekit LocalTrackPublication. @type {any} */
+    this.publication = null;
+    /** @type {RTCRtpSender | null} */
+    this.sender = null;
+    /** @type {RTCRtpEncodingParameters[]} */
+    this.published = [];
+    this.layers = new LayerSwitch();
+    this.isPaused = false;
+    this.isBusy = false;
+    setInterval(() => this.tick(), EVERY_MS);
+  }
+
+  /** @param {any} publication the camera's, new after every return to the room */
+  use(publication) {
+    this.publication = publication;
+    this.sender = null;
+    this.isPaused = false;
+    this.tick();
+  }
+
+  /** @param {boolean} isOn sharp and slow, whatever the line carries */
+  setShelf(isOn) {
+    this.isShelf = isOn;
+    return this.tick();
+  }
+
+  async tick() {
+    const track = this.publication?.track;
+    if (!track?.sender || this.publication.isMuted || this.isBusy || this.room.state !== "connected") return;
+    this.isBusy = true;
+    try {
+      if (track.sender !== this.sender) {
+        this.sender = track.sender;
+        this.published = track.sender.getParameters().encodings.map((/** @type {RTCRtpEncodingParameters} */ layer) => ({ ...layer }));
+        this.layers = new LayerSwitch();
+      }
+      const isLost = this.room.localParticipant.connectionQuality === "lost";
+      const before = this.ladder.rung;
+      const rung = this.ladder.update(performance.now(), readSample(await track.sender.getStats(), isLost));
+      await this.apply(rung);
+      if (rung !== before) this.onRung(rung, before);
+    } catch {
+      // The sender was exchanged or its parameters were changed by the library meanwhile: the next tick sees it.
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  /** @param {Rung} rung */
+  async apply(rung) {
+    const isPaused = rung === "sound";
+    if (isPaused !== this.isPaused) {
+      // Not muted: muting would switch the camera off under the rep's eyes.
+      await (isPaused ? this.publication.pauseUpstream() : this.publication.resumeUpstream());
+      this.isPaused = isPaused;
+    }
+    const sender = /** @type {RTCRtpSender} */ (this.sender);
+    const parameters = sender.getParameters();
+    if (parameters.encodings.length !== this.published.length) return;
+    const encodings = this.layers.merge(parameters.encodings, layersOf(this.published, rung, this.isShelf));
+    if (encodings) await sender.setParameters({ ...parameters, encodings });
+  }
+}
