@@ -26,6 +26,7 @@ class Rates(Columns):
     overused_us: Ints
     capacity_bps: Floats
     capacity_variance: Floats
+    refill_bps: Floats
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
         "target_bps": 0.0,
         "is_holding": True,
@@ -34,6 +35,7 @@ class Rates(Columns):
         "overused_us": 0,
         "capacity_bps": np.nan,
         "capacity_variance": 0.4,
+        "refill_bps": 0.0,
     }
 
 
@@ -45,7 +47,6 @@ class Seen(NamedTuple):
     may_grow: Bools
     passing_bps: Floats
     """What the line lets through: what arrives, and what would but for inherent loss; 0 unknown."""
-    last_passing_bps: Floats
     queue_us: Floats
     rtt_us: Floats
 
@@ -59,11 +60,15 @@ def adapt(
     interval = np.clip(
         seen.rtt_us, constants.decrease_interval_min_us, constants.decrease_interval_max_us
     )
-    now_passing = np.minimum(seen.passing_bps, seen.last_passing_bps)
-    is_due = (since_us >= interval) | (now_passing < 0.5 * target)
+    is_due = (since_us >= interval) | (seen.passing_bps < 0.5 * target)
     lowers = seen.is_overused & is_due
     _decrease(rates, slots[lowers], _take(seen, lowers), now_us, constants)
     rates.overused_us[slots[seen.is_overused]] = now_us
+
+    is_drained = ~seen.is_overused & (seen.queue_us < constants.quiet_queue_us)
+    drained = slots[is_drained]
+    rates.target_bps[drained] = np.maximum(rates.target_bps[drained], rates.refill_bps[drained])
+    rates.refill_bps[drained] = 0.0
 
     # One update of holding after each decrease and while the queue drains, then growth.
     can_grow = ~seen.is_overused & ~seen.is_underused & seen.may_grow
@@ -79,7 +84,6 @@ def _take(seen: Seen, which: Bools) -> Seen:
         is_underused=seen.is_underused[which],
         may_grow=seen.may_grow[which],
         passing_bps=seen.passing_bps[which],
-        last_passing_bps=seen.last_passing_bps[which],
         queue_us=seen.queue_us[which],
         rtt_us=seen.rtt_us[which],
     )
@@ -89,7 +93,7 @@ def _decrease(
     rates: Rates, slots: NDArray[np.intp], seen: Seen, now_us: int, constants: Constants
 ) -> None:
     target = rates.target_bps[slots]
-    passing = np.minimum(seen.passing_bps, seen.last_passing_bps)
+    passing = seen.passing_bps
     # A long queue must get shorter soon, not only stop growing.
     excess_s = np.maximum(np.nan_to_num(seen.queue_us) - constants.drain_queue_us, 0.0) / 1e6
     beta = np.maximum(constants.beta - excess_s, constants.drain_floor)
@@ -98,6 +102,8 @@ def _decrease(
     of_capacity = np.where(np.isnan(capacity), target, constants.beta * capacity)
     lowered = np.where(lowered > target, of_capacity, lowered)
     rates.target_bps[slots] = np.minimum(target, lowered)
+    # While packets wait, what comes through is what the line carries: go there when they are gone.
+    rates.refill_bps[slots] = constants.beta * passing
     rates.decreased_us[slots] = now_us
     rates.changed_us[slots] = now_us
     _note_capacity(rates, slots, passing, constants)

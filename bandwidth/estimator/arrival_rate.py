@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .columns import Bools, Columns, Floats, Ints
 from .constants import Constants
@@ -21,6 +22,7 @@ class Arrivals(Columns):
     has_window: Bools
     since_us: Ints
     window_bytes: Floats
+    missing_us: Floats
     last_bps: Floats
     smooth_bps: Floats
     variance: Floats
@@ -28,23 +30,40 @@ class Arrivals(Columns):
         "has_window": False,
         "since_us": 0,
         "window_bytes": 0.0,
+        "missing_us": 0.0,
         "last_bps": 0.0,
         "smooth_bps": 0.0,
         "variance": 50.0,
     }
 
+    def current_bps(self, slots: NDArray[np.intp], constants: Constants) -> Floats:
+        """What arrives now: the smoothed figure, or the last window's after a sudden drop."""
+        smooth, last = self.smooth_bps[slots], self.last_bps[slots]
+        is_stale = (smooth == 0) | (last < constants.rate_drop * smooth)
+        return np.where(is_stale, last, smooth)
 
-def measure_arrivals(arrivals: Arrivals, received: Batch, constants: Constants) -> None:
-    """Take received rows in."""
+
+def measure_arrivals(
+    arrivals: Arrivals, received: Batch, missing_us: Floats, constants: Constants
+) -> None:
+    """Take received rows in.
+
+    Args:
+        arrivals: the state.
+        received: rows.
+        missing_us: (capacity,) time that no report covers.
+        constants: tuning.
+    """
     slots = received.slots
     newest = received.highest(received.received_us)
     has = arrivals.has_window[slots]
     num_bytes = arrivals.window_bytes[slots] + received.total(received.size_bytes)
     since = np.where(has, arrivals.since_us[slots], newest)
+    missing = arrivals.missing_us[slots] + missing_us[slots]
     span_us = newest - since
+    span_us = np.maximum(span_us - missing, constants.covered_min * span_us)
     is_first = arrivals.smooth_bps[slots] == 0
-    wanted = np.where(is_first, constants.first_window_us, constants.rate_window_us)
-    is_full = has & (span_us >= wanted)
+    is_full = has & (span_us >= constants.rate_window_us)
     raw = num_bytes * 8e6 / np.maximum(span_us, 1)
     arrivals.last_bps[slots] = np.where(is_full, raw, arrivals.last_bps[slots])
     smooth, variance = _smooth(
@@ -54,6 +73,7 @@ def measure_arrivals(arrivals: Arrivals, received: Batch, constants: Constants) 
     arrivals.variance[slots] = np.where(is_full, variance, arrivals.variance[slots])
     is_new = is_full | ~has | (span_us < 0)
     arrivals.window_bytes[slots] = np.where(is_new, 0.0, num_bytes)
+    arrivals.missing_us[slots] = np.where(is_new, 0.0, missing)
     arrivals.since_us[slots] = np.where(is_new, newest, since)
     arrivals.has_window[slots] = True
 

@@ -42,14 +42,21 @@ class Constants:
     brake_queue_us: float = 100_000.0
     brake_rise_us: float = 8_000.0
     drain_queue_us: float = 150_000.0
-    drain_floor: float = 0.5
+    drain_floor: float = 0.2
     rebase_after_us: float = 1_500_000.0
     rebase_shrink: float = 0.9
     rebase_sent_share: float = 0.85
 
+    # Lost reports.
+    hole_beats: float = 3.0
+    hole_max_beat_us: float = 45_000.0
+    beat_down: float = 0.3
+    beat_up: float = 0.01
+    covered_min: float = 0.3
+
     # What arrives.
-    first_window_us: float = 500_000.0
     rate_window_us: float = 150_000.0
+    rate_drop: float = 0.6
     rate_uncertainty: float = 10.0
     rate_variance_growth: float = 5.0
 
@@ -74,13 +81,15 @@ class Constants:
     min_observations: int = 3
     negligible_loss: float = 0.02
     inherent_min: float = 0.001
-    inherent_max: float = 0.4
+    inherent_max: float = 0.5
     inherent_offset: float = 0.10
     inherent_balance_bps: float = 200_000.0
+    loss_ceiling: float = 1.05
+    loss_ramp: float = 1.05
     loss_up: float = 1.02
     loss_down: float = 0.95
-    rate_bias: float = 0.02
-    rate_bias_loss: float = 0.4
+    rate_bias: float = 0.06
+    rate_bias_loss: float = 0.5
     rate_bias_softness: float = 0.002
     loss_hold_us: float = 500_000.0
     loss_hold_max_us: float = 10_000_000.0
@@ -103,11 +112,11 @@ class Constants:
     probe_max_ratio: float = 2.0
     probe_max_loss: float = 0.2
     probe_timeout_us: float = 1_000_000.0
-    probe_interval_us: float = 5_000_000.0
+    probe_interval_us: float = 2_500_000.0
     probe_interval_max_us: float = 15_000_000.0
     probe_backoff: float = 1.5
     recovery_interval_us: float = 1_000_000.0
-    recovery_interval_max_us: float = 2_000_000.0
+    recovery_interval_max_us: float = 1_500_000.0
     recovery_backoff: float = 1.25
     recovery_below: float = 0.66
     good_half_life_s: float = 60.0

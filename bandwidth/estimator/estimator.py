@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from . import aimd, loss, probing, queueing, reports, silence, trendline
 from .api import Estimates, Feedback, Lines, ProbeOrder
 from .arrival_rate import Arrivals, measure_arrivals
-from .columns import Bools, Columns, Floats, Ints
+from .columns import Bools, Columns, Floats
 from .constants import DEFAULTS, Constants
+from .gaps import Gaps, find_missing
 from .grouping import Groups, group_rows
 from .rows import Batch, sort_rows
 
@@ -32,6 +33,7 @@ class Estimator:
         self._groups = Groups(capacity)
         self._trends = trendline.Trends(capacity)
         self._queues = queueing.Queues(capacity)
+        self._gaps = Gaps(capacity)
         self._arrivals = Arrivals(capacity)
         self._rates = aimd.Rates(capacity)
         self._losses = loss.Losses(capacity)
@@ -47,6 +49,7 @@ class Estimator:
             self._groups,
             self._trends,
             self._queues,
+            self._gaps,
             self._arrivals,
             self._rates,
             self._losses,
@@ -121,8 +124,9 @@ class Estimator:
 
         is_fresh = batch.sent_us >= self._silences.fresh_from_us[batch.slots][batch.owner]
         fresh = batch if is_fresh.all() else batch.where(is_fresh)
-        self._take_loss(fresh, now_us)
-        self._take_delay(fresh, lines, rtt_us, now_us)
+        missing_us = find_missing(self._gaps, fresh, constants)
+        self._take_loss(fresh, missing_us, now_us)
+        self._take_delay(fresh, missing_us, lines, rtt_us, now_us)
         by_report = np.flatnonzero(is_open & ~lines.has_twcc)
         target = self._rates.target_bps
         if len(by_report):
@@ -140,12 +144,15 @@ class Estimator:
             return
         self._groups.reset(slots)
         self._queues.reset(slots)
-        self._arrivals.reset(slots, "has_window", "window_bytes", "since_us")
+        self._gaps.reset(slots)
+        self._arrivals.reset(slots, "has_window", "window_bytes", "missing_us")
         self._trends.reset(
             slots, "num_deltas", "accumulated_ms", "smoothed_ms", "held", "previous_trend",
             "over_us", "over_count", "updated_ms",
         )  # fmt: skip
-        self._losses.reset(slots, "has_open", "open_packets", "open_lost", "open_bytes")
+        self._losses.reset(
+            slots, "has_open", "open_packets", "open_lost", "open_bytes", "open_missing_us"
+        )
         share = np.where(returned.silent_us > constants.long_stall_us, constants.return_share, 1.0)
         self._rates.target_bps[slots] *= share
         self._rates.is_holding[slots] = True
@@ -153,26 +160,28 @@ class Estimator:
         self._probes.next_us[slots] = now_us
         self._probes.interval_us[slots] = 0
 
-    def _take_loss(self, fresh: Batch, now_us: int) -> None:
+    def _take_loss(self, fresh: Batch, missing_us: Floats, now_us: int) -> None:
         # Probes may lose packets because they are probes.
         plain = fresh.where(fresh.probe == 0) if fresh.probe.any() else fresh
-        new = loss.observe(self._losses, plain, self._constants)
+        new = loss.observe(self._losses, plain, missing_us, self._constants)
         if len(new):
             loss.limit_by_loss(
                 self._losses,
                 new,
                 self._rates.target_bps,
-                self._passing(self._arrivals.smooth_bps),
+                self._arrivals.smooth_bps,
                 now_us,
                 self._constants,
             )
 
-    def _passing(self, arriving_bps: Floats) -> Floats:
+    def _passing(self, arriving_bps: Floats, slots: NDArray[np.intp]) -> Floats:
         """What the line would deliver if it lost nothing by nature."""
-        passing: Floats = arriving_bps / (1.0 - self._losses.inherent)
+        passing: Floats = arriving_bps / (1.0 - self._losses.inherent[slots])
         return passing
 
-    def _take_delay(self, fresh: Batch, lines: Lines, rtt_us: Floats, now_us: int) -> None:
+    def _take_delay(
+        self, fresh: Batch, missing_us: Floats, lines: Lines, rtt_us: Floats, now_us: int
+    ) -> None:
         constants = self._constants
         got = fresh.where(fresh.received_us > 0)
         slots = got.slots
@@ -180,7 +189,7 @@ class Estimator:
             return
         measured = self._queues.queue_us[slots]
         queueing.measure_queues(self._queues, got, now_us, constants)
-        measure_arrivals(self._arrivals, got, constants)
+        measure_arrivals(self._arrivals, got, missing_us, constants)
         is_overused, is_underused = self._signals(got, slots)
         queue = self._queues.queue_us[slots]
         jitter = self._queues.jitter_us[slots]
@@ -194,8 +203,7 @@ class Estimator:
             is_overused=is_overused,
             is_underused=is_underused,
             may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],
-            passing_bps=self._passing(self._arrivals.smooth_bps)[slots],
-            last_passing_bps=self._passing(self._arrivals.last_bps)[slots],
+            passing_bps=self._passing(self._arrivals.current_bps(slots, constants), slots),
             queue_us=queue,
             rtt_us=rtt_us[slots],
         )
@@ -247,7 +255,8 @@ class Estimator:
         return orders
 
     def _remember_good(self, elapsed_us: int) -> None:
-        proven = np.minimum(self._rates.target_bps, self._passing(self._arrivals.smooth_bps))
+        passing = self._arrivals.smooth_bps / (1.0 - self._losses.inherent)
+        proven = np.minimum(self._rates.target_bps, passing)
         kept = 0.5 ** (elapsed_us / 1e6 / self._constants.good_half_life_s)
         self._probes.good_bps[:] = np.maximum(self._probes.good_bps * kept, proven)
 

@@ -17,7 +17,6 @@ from .constants import Constants
 from .rows import Batch
 
 _OBSERVATIONS = 20
-_CANDIDATES = 5
 
 
 class Losses(Columns):
@@ -28,6 +27,7 @@ class Losses(Columns):
     open_packets: Floats
     open_lost: Floats
     open_bytes: Floats
+    open_missing_us: Floats
     packets: Floats
     lost: Floats
     sent_bps: Floats
@@ -45,6 +45,7 @@ class Losses(Columns):
         "open_packets": 0.0,
         "open_lost": 0.0,
         "open_bytes": 0.0,
+        "open_missing_us": 0.0,
         "packets": 0.0,
         "lost": 0.0,
         "sent_bps": 0.0,
@@ -64,7 +65,9 @@ class Losses(Columns):
     }
 
 
-def observe(losses: Losses, batch: Batch, constants: Constants) -> NDArray[np.intp]:
+def observe(
+    losses: Losses, batch: Batch, missing_us: Floats, constants: Constants
+) -> NDArray[np.intp]:
     """Count rows, lost ones too.
 
     Returns:
@@ -79,7 +82,9 @@ def observe(losses: Losses, batch: Batch, constants: Constants) -> NDArray[np.in
     packets = losses.open_packets[slots] + batch.counts
     lost = losses.open_lost[slots] + batch.total(batch.received_us == 0)
     num_bytes = losses.open_bytes[slots] + batch.total(batch.size_bytes)
+    missing = losses.open_missing_us[slots] + missing_us[slots]
     span_us = newest - since
+    span_us = np.maximum(span_us - missing, constants.covered_min * span_us)
     is_full = (span_us >= constants.observation_us) & (packets >= constants.observation_packets)
     full = slots[is_full]
     for column, value in (
@@ -94,19 +99,20 @@ def observe(losses: Losses, batch: Batch, constants: Constants) -> NDArray[np.in
     losses.since_us[slots] = np.where(is_full, newest, since)
     losses.open_packets[slots] = np.where(is_full, 0, packets)
     losses.open_lost[slots] = np.where(is_full, 0, lost)
+    losses.open_missing_us[slots] = np.where(is_full, 0, missing)
     losses.open_bytes[slots] = np.where(is_full, 0, num_bytes)
     weights = constants.observation_weight ** np.arange(_OBSERVATIONS)
     losses.average[full] = (losses.lost[full] @ weights) / np.maximum(
         losses.packets[full] @ weights, 1.0
     )
-    return full
+    return np.asarray(full, np.intp)
 
 
 def limit_by_loss(
     losses: Losses,
     slots: NDArray[np.intp],
     delay_bps: Floats,
-    passing_bps: Floats,
+    arriving_bps: Floats,
     now_us: int,
     constants: Constants,
 ) -> None:
@@ -116,55 +122,65 @@ def limit_by_loss(
         losses: the observations; the limits found are written here.
         slots: which.
         delay_bps: (capacity,) what the delay allows.
-        passing_bps: (capacity,) what the line lets through, 0 = not known.
+        arriving_bps: (capacity,) what arrives, 0 = not known.
         now_us: time.
         constants: tuning.
     """
     is_few = losses.num_held[slots] < constants.min_observations
     is_little = losses.average[slots] < constants.negligible_loss
-    is_free = is_few | (is_little & (losses.limit_bps[slots] >= delay_bps[slots]))
-    losses.limit_bps[slots[is_free]] = np.inf
+    is_free = is_few | (is_little & np.isinf(losses.limit_bps[slots]))
     losses.is_decreasing[slots[is_free]] = False
-    calm = slots[is_little]
-    losses.inherent[calm] = np.maximum(losses.average[calm], constants.inherent_min)
+    calm = slots[is_free]
+    losses.inherent[calm] = np.clip(
+        losses.average[calm], constants.inherent_min, constants.negligible_loss
+    )
     slots = slots[~is_free]
     if len(slots) == 0:
         return
-    current = np.minimum(losses.limit_bps[slots], delay_bps[slots])
-    candidates = _candidates(losses, slots, current, delay_bps, passing_bps, now_us, constants)
+    # Above all that was sent, losses cannot tell one rate from another: no limit.
+    most_sent = losses.sent_bps[slots].max(axis=1)
+    ceiling = np.maximum(delay_bps[slots], constants.loss_ceiling * most_sent)
+    limit = losses.limit_bps[slots]
+    current = np.minimum(limit, ceiling)
+    candidates = _candidates(
+        losses, slots, current, ceiling, arriving_bps[slots], now_us, constants
+    )
     best, inherent = _most_likely(losses, slots, candidates, constants)
     best = np.minimum(best, _upper_bound(losses.average[slots], constants))
     best = np.maximum(best, constants.min_bps)
     _remember(losses, slots, current, best, now_us, constants)
     losses.inherent[slots] = inherent
-    losses.limit_bps[slots] = np.where(best >= delay_bps[slots], np.inf, best)
+    losses.limit_bps[slots] = np.where(best >= ceiling, np.inf, best)
 
 
 def _candidates(
     losses: Losses,
     slots: NDArray[np.intp],
     current: Floats,
-    delay_bps: Floats,
-    passing_bps: Floats,
+    ceiling: Floats,
+    arriving_bps: Floats,
     now_us: int,
     constants: Constants,
 ) -> Floats:
-    passing = passing_bps[slots]
-    arriving = np.where(passing > 0, passing, current)
-    candidates = np.stack(
+    # After a decrease the way up is slow for a while, longer each time it was wrong.
+    is_limited = np.isfinite(losses.limit_bps[slots])
+    is_held = is_limited & (now_us < losses.hold_until_us[slots])
+    held_bps = np.maximum(losses.hold_bps[slots] * constants.loss_hold_headroom, current)
+    most = np.where(is_limited, np.minimum(current * constants.loss_ramp, ceiling), ceiling)
+    most = np.where(is_held, np.minimum(most, held_bps), most)
+    arriving = np.where(arriving_bps > 0, arriving_bps, current)
+    passing = arriving / (1.0 - losses.inherent[slots])
+    return np.stack(
         [
+            most,
+            np.minimum(current * constants.loss_up, most),
             current,
-            current * constants.loss_up,
             current * constants.loss_down,
             np.minimum(arriving, current),
-            delay_bps[slots],
+            np.minimum(passing, current),
         ],
         axis=1,
     )
-    # After a decrease the way up is slow for a while, longer each time it was wrong.
-    is_held = now_us < losses.hold_until_us[slots]
-    ceiling = np.where(is_held, losses.hold_bps[slots] * constants.loss_hold_headroom, np.inf)
-    return np.minimum(candidates, np.maximum(ceiling, current)[:, None])
 
 
 def _most_likely(

@@ -58,6 +58,7 @@ class Link:
     queue_bytes: int = 60_000
     delay_us: int = 30_000
     jitter_us: int = 0
+    keeps_order: bool = True
     loss: float = 0.0
     burst: float = 1.0
     seed: int = 1
@@ -102,8 +103,9 @@ class Link:
             self.waits.append((int(end), int(end) - packet.sent_us))
             if not self._loses():
                 out = int(end) + self.delay_us + int(self._random.random() * self.jitter_us)
-                self._last_out_us = max(out, self._last_out_us)
-                self._way.append((self._last_out_us, packet))
+                if self.keeps_order:
+                    out = self._last_out_us = max(out, self._last_out_us)
+                bisect.insort(self._way, (out, packet), key=lambda one: one[0])
         arrived = bisect.bisect_right(self._way, now_us, key=lambda one: one[0])
         for at_us, packet in self._way[:arrived]:
             self.delivered.append((at_us, packet.size_bytes, packet.flow))
@@ -300,6 +302,10 @@ class VideoFlow:
         gap_us = size * 8e6 / order.rate_bps
         count = max(2, math.ceil(total / size)) + 1
         self._cluster += [(now_us + int(k * gap_us), size, order.probe) for k in range(count)]
+        # The probe is media as far as some waits; the rest waits until it is over.
+        while self._waiting and total > 0:
+            total -= self._waiting.popleft()
+        self._paced_us = max(self._paced_us, now_us + count * gap_us)
 
     def mean_bps(self, from_s: float, to_s: float) -> float:
         return float(np.mean([bps for at, bps, _ in self.history if from_s <= at < to_s]))
