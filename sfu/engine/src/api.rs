@@ -219,6 +219,9 @@ pub enum Command {
     RemoveTap { tap: TapId },
     /// One encoded frame of a local source: VP8 frame, H.264 access unit (Annex B) or Opus packet.
     PushFrame { source: SourceId, encoding: u8, codec: Codec, ts_rtp: u32, data: Vec<u8> },
+    /// Audio: earlier frames that each packet carries again as RED, 0 (plain Opus) to 2. Without
+    /// effect where the sink has no payload type for RED.
+    SetRed { sink: SinkId, distance: u8 },
 }
 
 /// How a transport is doing.

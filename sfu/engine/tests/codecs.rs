@@ -1,4 +1,4 @@
-//! What differs from codec to codec: parameter sets, RED, local sources, what a subscriber lacks.
+//! What differs from codec to codec: parameter sets, local sources, what a subscriber lacks.
 
 mod sim;
 
@@ -8,7 +8,7 @@ use aislecast_engine::api::{
 use aislecast_engine::wire::h264::{NAL_IDR, NAL_PPS, NAL_SPS, nal_pieces};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use sim::media::send_remembered;
-use sim::{AudioTrack, CLEAN, World, payloads};
+use sim::{CLEAN, World, payloads};
 
 const SPS: [u8; 8] = [0x67, 0x42, 0xc0, 0x1f, 0xda, 0x01, 0x40, 0x16];
 const PPS: [u8; 4] = [0x68, 0xce, 0x3c, 0x80];
@@ -182,28 +182,6 @@ fn edge_05_padding_only_packets_leave_no_gap_and_start_nothing() {
 
 fn only(codecs: &[Codec]) -> Vec<Payload> {
     payloads().into_iter().filter(|payload| codecs.contains(&payload.codec)).collect()
-}
-
-#[test]
-fn red_is_stripped_for_those_who_lack_it_and_numbers_stay_continuous() {
-    let mut world = World::new(6);
-    let publisher = world.add_peer(CLEAN);
-    let (plain, redundant) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
-    let source = world.add_source(publisher, "0", true, &[""]);
-    world.add_sink_with(plain, source, 500, LAYERS, only(&[Codec::Opus]));
-    world.add_sink_with(redundant, source, 600, LAYERS, only(&[Codec::Opus, Codec::Red]));
-    let mut track = AudioTrack::new(&world, publisher, "0");
-    track.pt = 63;
-    world.play(&mut [], std::slice::from_mut(&mut track), 1_000_000, |_| {});
-    let stripped = world.peers[plain].stream(500);
-    let whole = world.peers[redundant].stream(600);
-    assert!(stripped.len() > 45 && whole.len() == stripped.len());
-    assert!(stripped.iter().all(|one| one.pt == 111 && one.payload.len() == 80));
-    assert!(whole.iter().all(|one| one.pt == 63 && one.payload.len() == 88));
-    for stream in [stripped, whole] {
-        assert!(stream.windows(2).all(|pair| pair[1].seq == pair[0].seq.wrapping_add(1)));
-        assert!(stream.windows(2).all(|pair| pair[1].ts == pair[0].ts.wrapping_add(960)));
-    }
 }
 
 #[test]

@@ -34,3 +34,25 @@ fn forwarding_to_50_subscribers_allocates_nothing_with_gcm() {
 fn forwarding_to_50_subscribers_allocates_nothing_with_cm_sha1() {
     assert_no_allocation(SrtpProfile::AesCm128HmacSha1_80);
 }
+
+/// Every fifth packet is lost and comes back out of the next one; all leave with two earlier frames.
+#[test]
+fn red_in_and_out_allocates_nothing() {
+    let mut rig = Rig::talking(SrtpProfile::AeadAes128Gcm, SINKS, 2);
+    for packet in rig.seal_speech(200) {
+        rig.deliver(packet);
+    }
+    let packets = rig.seal_speech(100);
+    let before = (rig.num_forwarded(), rig.core.counters().red_sent);
+    let info = allocation_counter::measure(|| {
+        for (at, packet) in packets.into_iter().enumerate() {
+            if at % 5 != 3 {
+                rig.deliver(packet);
+            }
+        }
+    });
+    assert_eq!(rig.core.counters().red_received, 20);
+    assert_eq!(rig.num_forwarded() - before.0, 100 * SINKS as u64);
+    assert_eq!(rig.core.counters().red_sent - before.1, 100 * SINKS as u64);
+    assert_eq!(info.count_total, 0, "{info:?}");
+}

@@ -79,6 +79,10 @@ impl Core {
             Command::PushFrame { source, encoding, codec, ts_rtp, data } => {
                 self.push_frame(now, source.0, encoding, codec, ts_rtp, &data)
             }
+            Command::SetRed { sink, distance } => {
+                self.sinks.by_id_mut(sink.0)?.output.set_red(distance);
+                Some(())
+            }
             _ => None,
         }
     }

@@ -4,8 +4,8 @@ use crate::api::{Codec, Micros};
 use crate::media::encoding::Encoding;
 use crate::media::flow::{Content, Outgoing};
 use crate::media::output::Output;
+use crate::media::redundancy::Redundancy;
 use crate::media::ring::Stored;
-use crate::wire::red::Red;
 use crate::wire::rtp::{
     OutExtensions, RtpHeader, RtpWriter, abs_send_time, append_padding, write_osn,
 };
@@ -24,7 +24,17 @@ pub struct Values {
     pub twcc: u16,
 }
 
-/// Writes a packet as the subscriber gets it; returns its length and that of the payload.
+/// A packet that was written.
+pub struct Written {
+    /// Its length.
+    pub len: usize,
+    /// That of its payload.
+    pub payload_len: usize,
+    /// It carries earlier frames.
+    pub is_red: bool,
+}
+
+/// Writes a packet as the subscriber gets it.
 pub fn write_media(
     room: &mut [u8],
     writer: &RtpWriter,
@@ -32,13 +42,15 @@ pub fn write_media(
     encoding: &Encoding,
     outgoing: &Outgoing,
     values: &Values,
-) -> Option<(usize, usize)> {
+) -> Option<Written> {
     let stored = stored(encoding, outgoing)?;
     let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
-    let (pt, is_stripped) = output.payload_type(codec)?;
+    let pt = output.payload_type(codec)?;
+    let red = stored.as_ref().zip(output.red().filter(|_| codec == Codec::Opus));
+    let red = red.and_then(|(stored, red)| Redundancy::collect(red, encoding, outgoing, stored));
     let header = RtpHeader {
         is_marker: stored.is_some_and(|stored| stored.view.is_marker),
-        pt,
+        pt: red.map_or(pt, |red| red.pt()),
         seq: outgoing.out_seq_ext as u16,
         ts_rtp: outgoing.out_ts,
         ssrc: output.ssrc,
@@ -47,13 +59,16 @@ pub fn write_media(
     let at = writer.write_header(room, &header, &extensions)?;
     let payload_len = match outgoing.content {
         Content::Empty => 0,
-        _ => write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing, is_stripped)?,
+        _ => match red.zip(stored) {
+            Some((red, stored)) => red.write(&mut room[at..], stored.payload)?,
+            None => write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing)?,
+        },
     };
     let len = match payload_len {
         0 => append_padding(room, at, EMPTY_PADDING)?,
         _ => at + payload_len,
     };
-    Some((len, payload_len))
+    Some(Written { len, payload_len, is_red: red.is_some() })
 }
 
 /// Writes a packet as retransmission: the original number leads the payload.
@@ -67,19 +82,16 @@ pub fn write_rtx(
 ) -> Option<usize> {
     let stored = stored(encoding, outgoing)?;
     let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
-    let (_, is_stripped) = output.payload_type(codec)?;
-    let carried = if is_stripped { Codec::Opus } else { codec };
     let header = RtpHeader {
         is_marker: stored.is_some_and(|stored| stored.view.is_marker),
-        pt: output.rtx_payload_type(carried)?,
+        pt: output.rtx_payload_type(codec)?,
         seq: output.rtx_seq,
         ts_rtp: outgoing.out_ts,
         ssrc: output.rtx_ssrc,
     };
     let at = writer.write_header(room, &header, &extensions(output, stored.as_ref(), values))?;
     let at = at + write_osn(&mut room[at..], outgoing.out_seq_ext as u16)?;
-    let payload_len =
-        write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing, is_stripped)?;
+    let payload_len = write_payload(&mut room[at..], encoding, stored.as_ref(), outgoing)?;
     output.rtx_seq = output.rtx_seq.wrapping_add(1);
     Some(at + payload_len)
 }
@@ -127,14 +139,10 @@ fn write_payload(
     encoding: &Encoding,
     stored: Option<&Stored<'_>>,
     outgoing: &Outgoing,
-    is_stripped: bool,
 ) -> Option<usize> {
     let Some(stored) = stored else {
         return write_params(room, encoding);
     };
-    if is_stripped {
-        return copy(room, Red::parse(stored.payload)?.primary().data);
-    }
     if outgoing.pid.is_none() && outgoing.tl0.is_none() {
         return copy(room, stored.payload);
     }

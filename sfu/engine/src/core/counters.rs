@@ -100,6 +100,10 @@ counters! {
     rtx_missed,
     /// Packets recovered by a publisher's retransmission.
     rtx_received,
+    /// Audio packets sent with earlier frames in them.
+    red_sent,
+    /// Audio packets recovered from a publisher's redundancy.
+    red_received,
 }
 
 #[cfg(test)]

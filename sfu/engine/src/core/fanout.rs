@@ -11,7 +11,7 @@ use crate::media::sink::Sink;
 use crate::media::source::Source;
 
 use super::bundle::{Bundle, Exit};
-use super::compose::{Values, write_media, write_rtx};
+use super::compose::{Values, Written, write_media, write_rtx};
 use super::transport::Transport;
 use super::{Core, Counters, Egress, MOTION_INTERVAL_US};
 
@@ -203,11 +203,13 @@ fn pull_sink(
     };
     let mut exit = Exit { sender, path, egress, counters };
     let before = output.counts.packets;
+    let mut num_red = 0;
     let pulled = flow.pull(now, encodings, timeline, |encoding, outgoing| {
         bundle.push(&mut exit, |room| {
             let values = Values { now, twcc: sent.next_seq() };
-            let (len, payload_len) =
+            let Written { len, payload_len, is_red } =
                 write_media(room, writer, output, encoding, &outgoing, &values)?;
+            num_red += u64::from(is_red);
             output.on_sent(now, &outgoing, payload_len);
             counts.sent_packets += 1;
             counts.sent_bytes += len as u64;
@@ -219,6 +221,7 @@ fn pull_sink(
     });
     bundle.finish(&mut exit);
     counters.forwarded_packets += output.counts.packets - before;
+    counters.red_sent += num_red;
     counters.dropped_overrun += u64::from(pulled.is_overrun);
     counters.gop_replays += u64::from(pulled.is_replay_started);
     let is_started = output.counts.packets > 0 && started_us.is_none();

@@ -2,8 +2,10 @@
 
 use crate::api::{Codec, Event, Micros, Path, SourceId};
 use crate::media::encoding::{Incoming, Outcome};
+use crate::media::redundancy::{Healed, healed};
 use crate::media::ring::Refused;
 use crate::media::source::Source;
+use crate::wire::red::Red;
 use crate::wire::rtp::{RtpView, Span};
 use crate::wire::srtp::SrtpError;
 
@@ -115,7 +117,47 @@ impl Core {
                 _ => return,
             },
         };
-        self.store(now, index, at, &incoming(data, &view, codec, binding.is_rtx, needs_nack));
+        let incoming = incoming(data, &view, codec, binding.is_rtx, needs_nack);
+        match codec {
+            Codec::Red => self.store_red(now, index, at, &incoming),
+            _ => self.store(now, index, at, &incoming),
+        }
+    }
+
+    /// Takes RED apart: lost frames that it brings along come first, then its own.
+    fn store_red(&mut self, now: Micros, index: u32, at: usize, incoming: &Incoming<'_>) {
+        let Some(transport) = self.transports.get(index) else {
+            return;
+        };
+        let binding = transport.bindings[at];
+        let is_opus =
+            |pt| matches!(transport.payload(pt), Some(PayloadKind::Media(Codec::Opus, _)));
+        let red = Red::parse(incoming.payload).filter(|red| is_opus(red.primary().pt));
+        let Some(red) = red else {
+            self.counters.dropped_malformed += 1;
+            return;
+        };
+        let own = Incoming { codec: Codec::Opus, payload: red.primary().data, ..*incoming };
+        let source = self.sources.get(binding.source).filter(|source| !source.is_muted);
+        let encoding = source.map(|source| &source.encodings[usize::from(binding.encoding)]);
+        let lost = encoding.map(|encoding| healed(encoding, own.seq, own.ts_rtp, &red, is_opus));
+        for frame in lost.into_iter().flatten().flatten() {
+            let Healed { seq, ts_rtp, data } = frame;
+            let (payload, capture) = (data, &[][..]);
+            let (is_recovered, is_healed) = (true, true);
+            let frame = Incoming {
+                seq,
+                ts_rtp,
+                payload,
+                capture,
+                is_recovered,
+                is_healed,
+                level: None,
+                ..own
+            };
+            self.store(now, index, at, &frame);
+        }
+        self.store(now, index, at, &own);
     }
 
     fn store(&mut self, now: Micros, index: u32, at: usize, incoming: &Incoming<'_>) {
@@ -149,7 +191,9 @@ impl Core {
         match outcome {
             Outcome::Stored(_) => {
                 self.counters.received_packets += 1;
-                self.counters.rtx_received += u64::from(incoming.is_recovered);
+                let (is_healed, is_recovered) = (incoming.is_healed, incoming.is_recovered);
+                self.counters.red_received += u64::from(is_healed);
+                self.counters.rtx_received += u64::from(is_recovered && !is_healed);
                 if !incoming.is_recovered && !incoming.payload.is_empty() {
                     source.timeline.on_packet(now, place, incoming.ts_rtp);
                 }
@@ -211,6 +255,7 @@ fn incoming<'a>(
         is_marker: view.is_marker,
         codec,
         is_recovered,
+        is_healed: false,
         needs_nack,
         level: view.extensions.audio_level.map(|(is_voice, level)| u8::from(is_voice) << 7 | level),
         orientation: view.extensions.video_orientation,

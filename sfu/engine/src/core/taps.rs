@@ -123,6 +123,7 @@ fn local<'a>(
         is_marker,
         codec,
         is_recovered: false,
+        is_healed: false,
         needs_nack: false,
         level: None,
         orientation: None,

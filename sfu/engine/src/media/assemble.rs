@@ -2,7 +2,6 @@
 
 use crate::api::Codec;
 use crate::wire::h264::{NAL_IDR, NAL_SPS, NalPiece, nal_pieces};
-use crate::wire::red::Red;
 
 use super::encoding::Params;
 
@@ -28,16 +27,12 @@ impl Assembly {
     pub fn add(&mut self, codec: Codec, descriptor_len: u8, payload: &[u8]) -> bool {
         match codec {
             Codec::Opus => self.data.extend_from_slice(payload),
-            Codec::Red => match Red::parse(payload) {
-                Some(red) => self.data.extend_from_slice(red.primary().data),
-                None => return false,
-            },
             Codec::Vp8 => match payload.get(usize::from(descriptor_len)..) {
                 Some(data) => self.data.extend_from_slice(data),
                 None => return false,
             },
             Codec::H264 => return self.add_h264(payload),
-            Codec::Vp9 | Codec::Av1 => return false,
+            Codec::Red | Codec::Vp9 | Codec::Av1 => return false,
         }
         true
     }
@@ -80,7 +75,7 @@ impl Assembly {
             return None;
         }
         match codec {
-            Codec::Opus | Codec::Red => Some((assembly.data, true)),
+            Codec::Opus => Some((assembly.data, true)),
             // RFC 6386 §9.1: bit 0 of the frame tag is 0 for key frames.
             Codec::Vp8 => {
                 let is_key = assembly.data[0] & 1 == 0;
@@ -98,7 +93,7 @@ impl Assembly {
                 Some((data, true))
             }
             Codec::H264 => Some((assembly.data, assembly.has_idr)),
-            Codec::Vp9 | Codec::Av1 => None,
+            Codec::Red | Codec::Vp9 | Codec::Av1 => None,
         }
     }
 
@@ -140,12 +135,5 @@ mod tests {
         assembly.clear();
         assert!(assembly.add(Codec::H264, 0, &[0x7c, 0x85, 9]));
         assert_eq!(assembly.take(Codec::H264, &Params::default()), None, "never ended");
-    }
-
-    #[test]
-    fn red_gives_its_primary_block() {
-        let mut assembly = Assembly::default();
-        assert!(assembly.add(Codec::Red, 0, &[0x80 | 111, 0x0f, 0x00, 0x02, 111, 1, 2, 3, 4]));
-        assert_eq!(assembly.take(Codec::Red, &Params::default()), Some((vec![3, 4], true)));
     }
 }

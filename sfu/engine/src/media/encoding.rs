@@ -14,7 +14,7 @@ use super::codec::{Facts, PictureIds, parse_facts};
 use super::keyframes::{KeyMark, KeyframeBudget};
 use super::levels::Levels;
 use super::nack::{GivenUp, NackList};
-use super::receive::{Placed, RateWindow, ReceiveStats, Sequence};
+use super::receive::{MAX_JUMP, Placed, RateWindow, ReceiveStats, Sequence};
 use super::ring::{AUDIO_SLOTS, Refused, Ring, VIDEO_SLOTS, View};
 
 /// Arrivals remembered between two flushes; as many as the ring holds.
@@ -37,8 +37,10 @@ pub struct Incoming<'a> {
     pub is_marker: bool,
     /// What it carries.
     pub codec: Codec,
-    /// It came as a retransmission.
+    /// It came as a retransmission, or within a later packet.
     pub is_recovered: bool,
+    /// It came within a later packet (RED), which may be newer than all that came before.
+    pub is_healed: bool,
     /// Missing packets are worth asking for.
     pub needs_nack: bool,
     /// RFC 6464 byte.
@@ -227,6 +229,10 @@ impl Encoding {
         if let Err(refused) =
             self.ring.insert(view, incoming.payload, incoming.dependency, incoming.capture)
         {
+            // Replays do not get here: it was recovered before it came itself.
+            if refused == Refused::Duplicate && !incoming.is_recovered {
+                self.stats.on_overtaken();
+            }
             return (Outcome::Refused(refused), None);
         }
         self.codec = Some(codec);
@@ -254,12 +260,25 @@ impl Encoding {
         self.log.clear();
     }
 
+    /// The number of a packet of the running stream that is at most `max_ahead` newer than the
+    /// newest one.
+    pub fn unwrap_near(&self, seq: u16, max_ahead: i16) -> Option<u64> {
+        let highest = self.sequence.highest().filter(|_| !self.is_rebound)?;
+        let step = i64::from(seq.wrapping_sub(highest as u16) as i16);
+        (step <= i64::from(max_ahead)).then(|| highest.wrapping_add_signed(step))
+    }
+
     fn place(&mut self, incoming: &Incoming<'_>) -> Option<u64> {
         if incoming.is_recovered {
             // A retransmission cannot start or move a stream.
-            let highest = self.sequence.highest()?;
-            let step = i64::from(incoming.seq.wrapping_sub(highest as u16) as i16);
-            return (step <= 0).then(|| highest.wrapping_add_signed(step));
+            let seq_ext = self.unwrap_near(incoming.seq, 0);
+            if !incoming.is_healed || seq_ext.is_some() {
+                return seq_ext;
+            }
+            // A frame that a newer packet brings along comes right before that packet.
+            let seq_ext = self.unwrap_near(incoming.seq, MAX_JUMP)?;
+            self.sequence.place(incoming.seq);
+            return Some(seq_ext);
         }
         let placed = match std::mem::take(&mut self.is_rebound) {
             true => Placed::Restart(self.sequence.restart(incoming.seq)),

@@ -41,6 +41,15 @@ pub struct Outgoing {
     pub pid: Option<u16>,
     /// VP8 TL0PICIDX it leaves with.
     pub tl0: Option<u8>,
+    /// Audio: how many packets right before it belong to the same unbroken stretch.
+    pub reach: u8,
+}
+
+impl Outgoing {
+    /// A packet without numbers.
+    pub fn of(content: Content) -> Outgoing {
+        Outgoing { content, epoch_id: 0, out_seq_ext: 0, out_ts: 0, pid: None, tl0: None, reach: 0 }
+    }
 }
 
 /// Where a packet's payload comes from.
@@ -396,5 +405,6 @@ fn outgoing(epoch: &Epoch, view: &View, out_seq_ext: u64) -> Outgoing {
         out_ts: epoch.timestamps.map(view.ts_rtp),
         pid: view.has_pid.then(|| epoch.out_pid(view.pid)),
         tl0: view.has_tl0.then(|| epoch.out_tl0(view.tl0)),
+        reach: if view.codec.is_audio() { epoch.reach(view) } else { 0 },
     }
 }

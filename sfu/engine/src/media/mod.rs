@@ -13,6 +13,7 @@ pub mod nack;
 pub mod output;
 pub mod packetize;
 pub mod receive;
+pub mod redundancy;
 pub mod rewrite;
 pub mod ring;
 pub mod sink;

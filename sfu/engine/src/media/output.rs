@@ -4,6 +4,7 @@
 use crate::api::{Codec, Micros, Payload, SinkConfig};
 
 use super::flow::{Content, Flow, Outgoing};
+use super::redundancy::{MAX_DISTANCE, RedFormat};
 
 /// Packets that can be asked for again; as many as the ring holds.
 const HISTORY_SLOTS: usize = 512;
@@ -90,6 +91,7 @@ pub struct Output {
     pub pli_served_us: Option<Micros>,
     /// Next number of the retransmission stream.
     pub rtx_seq: u16,
+    red_distance: u8,
     payloads: [(u8, u8); 7],
     history: Vec<Sent>,
     rtx_bytes: u64,
@@ -111,6 +113,7 @@ impl Output {
             is_reported: false,
             pli_served_us: None,
             rtx_seq,
+            red_distance: 0,
             payloads,
             history: Vec::new(),
             rtx_bytes: RTX_MAX_SAVED_BYTES,
@@ -118,14 +121,21 @@ impl Output {
         }
     }
 
-    /// Payload type for `codec`, and whether RED has to be stripped to its primary block for it.
-    pub fn payload_type(&self, codec: Codec) -> Option<(u8, bool)> {
+    /// Payload type for `codec`.
+    pub fn payload_type(&self, codec: Codec) -> Option<u8> {
         let pt = self.payloads[codec as usize].0;
-        if pt != 0 {
-            return Some((pt, false));
-        }
-        let opus = self.payloads[Codec::Opus as usize].0;
-        (codec == Codec::Red && opus != 0).then_some((opus, true))
+        (pt != 0).then_some(pt)
+    }
+
+    /// Earlier frames that every audio packet is to carry.
+    pub fn set_red(&mut self, distance: u8) {
+        self.red_distance = distance.min(MAX_DISTANCE);
+    }
+
+    /// How audio leaves as RED, where that is wanted and negotiated.
+    pub fn red(&self) -> Option<RedFormat> {
+        let (pt, opus_pt) = (self.payload_type(Codec::Red)?, self.payload_type(Codec::Opus)?);
+        (self.red_distance > 0).then_some(RedFormat { pt, opus_pt, distance: self.red_distance })
     }
 
     /// Payload type of retransmissions of `codec`.
@@ -210,6 +220,7 @@ impl Output {
             out_ts: 0,
             pid: (slot.kind & HAS_PID != 0).then_some(slot.pid),
             tl0: (slot.kind & HAS_TL0 != 0).then_some(slot.tl0),
+            reach: 0,
         };
         Ok((epoch.encoding, outgoing))
     }
@@ -260,14 +271,8 @@ mod tests {
     }
 
     fn outgoing(out_seq_ext: u64) -> Outgoing {
-        Outgoing {
-            content: Content::Stored(1000 + out_seq_ext),
-            epoch_id: 0,
-            out_seq_ext,
-            out_ts: 0,
-            pid: Some(3),
-            tl0: None,
-        }
+        let content = Content::Stored(1000 + out_seq_ext);
+        Outgoing { out_seq_ext, pid: Some(3), ..Outgoing::of(content) }
     }
 
     #[test]
@@ -278,10 +283,23 @@ mod tests {
     }
 
     #[test]
-    fn red_is_stripped_only_for_those_who_lack_it() {
+    fn red_leaves_only_where_it_is_wanted_and_negotiated() {
+        let mut output = Output::new(config(), 0);
+        output.set_red(9);
+        assert_eq!((output.payload_type(Codec::Red), output.red()), (None, None));
+        let mut config = config();
+        config.payloads.push(Payload { pt: 63, codec: Codec::Red, rtx_pt: 0 });
+        let mut output = Output::new(config, 0);
+        assert_eq!(output.red(), None);
+        output.set_red(9);
+        let format = RedFormat { pt: 63, opus_pt: 111, distance: MAX_DISTANCE };
+        assert_eq!(output.red(), Some(format));
+    }
+
+    #[test]
+    fn payload_types_are_those_that_were_negotiated() {
         let output = Output::new(config(), 0);
-        assert_eq!(output.payload_type(Codec::Red), Some((111, true)));
-        assert_eq!(output.payload_type(Codec::Opus), Some((111, false)));
+        assert_eq!(output.payload_type(Codec::Opus), Some(111));
         assert_eq!(output.payload_type(Codec::H264), None);
         assert_eq!(output.rtx_payload_type(Codec::Vp8), Some(97));
         assert_eq!(output.rtx_payload_type(Codec::Opus), None);

@@ -28,8 +28,8 @@ impl Packetizer {
         match codec {
             Codec::Vp8 => self.packetize_vp8(frame, &mut emit),
             Codec::H264 => self.packetize_h264(frame, &mut emit),
-            // Opus and RED packets are payloads already; VP9 and AV1 have no frames to push.
-            Codec::Opus | Codec::Red if !frame.is_empty() => emit(self.take_seq(), false, frame),
+            // Opus packets are payloads already; RED, VP9 and AV1 have no frames to push.
+            Codec::Opus if !frame.is_empty() => emit(self.take_seq(), false, frame),
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use crate::api::Micros;
 
 /// Jumps beyond this are a restart once a second packet confirms them (RFC 3550 A.1).
-const MAX_JUMP: i32 = 3000;
+pub const MAX_JUMP: i16 = 3000;
 /// Bins of the one-second rate window.
 const BINS: usize = 10;
 const BIN_US: Micros = 100_000;
@@ -35,8 +35,8 @@ impl Sequence {
             self.highest = Some(first);
             return Placed::At(first);
         };
-        let step = i32::from(seq.wrapping_sub(highest as u16) as i16);
-        if step.abs() <= MAX_JUMP {
+        let step = seq.wrapping_sub(highest as u16) as i16;
+        if step.unsigned_abs() <= MAX_JUMP.unsigned_abs() {
             self.suspect = None;
             let placed = highest.wrapping_add_signed(i64::from(step));
             self.highest = Some(highest.max(placed));
@@ -114,6 +114,14 @@ impl ReceiveStats {
         self.received += 1;
         if is_newest {
             self.update_jitter(now, ts, hz);
+        }
+    }
+
+    /// A packet came that had been recovered before: it was late, not lost.
+    pub fn on_overtaken(&mut self) {
+        if self.recovered > 0 {
+            self.recovered -= 1;
+            self.received += 1;
         }
     }
 

@@ -8,7 +8,9 @@
 mod tests;
 
 use crate::api::Codec;
+use crate::wire::red::TS_OFFSET_MAX;
 
+use super::redundancy::MAX_DISTANCE;
 use super::ring::View;
 use super::timestamps::Timestamps;
 
@@ -155,6 +157,15 @@ impl Epoch {
     /// Source packets before this one do not belong to the epoch.
     pub fn first_seq_ext(&self) -> u64 {
         self.first
+    }
+
+    /// Packets right before `view` that may travel in it again as redundancy: those of this epoch,
+    /// as far as its timestamps are the source's plus one offset.
+    pub fn reach(&self, view: &View) -> u8 {
+        if self.timestamps.is_squeezed_before(view.ts_rtp, TS_OFFSET_MAX) {
+            return 0;
+        }
+        view.seq_ext.saturating_sub(self.first).min(u64::from(MAX_DISTANCE)) as u8
     }
 
     /// Leaves a hole of `count` numbers before the next packet (something of our own goes there).

@@ -285,7 +285,6 @@ impl Tap {
         let arrived_us = last.map_or(now, |view| view.arrived_us);
         let key = KeyMark { seq_ext: 0, ts_rtp: ts, arrived_us, pid: 0, tl0: 0 };
         let relation = relate(source, usize::from(at), &key);
-        let codec = if codec == Codec::Red { Codec::Opus } else { codec };
         let ts_rtp_ext = self.unwrap_ts(ts.wrapping_add(relation));
         self.bytes += data.len();
         self.frames.push_back(TapFrame {

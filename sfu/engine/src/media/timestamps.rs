@@ -54,6 +54,11 @@ impl Timestamps {
         ts.wrapping_add(self.offset)
     }
 
+    /// Whether a timestamp up to `reach` before `ts` is compressed.
+    pub fn is_squeezed_before(&self, ts: u32, reach: u32) -> bool {
+        self.squeeze_len > 0 && ts.wrapping_sub(self.squeeze_from) < self.squeeze_len + reach
+    }
+
     /// The rule once any compression is over; sender reports use it.
     pub fn offset(&self) -> u32 {
         self.offset

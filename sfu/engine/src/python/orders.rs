@@ -151,6 +151,10 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetLayers { sink: SinkId(sink), layers })
             }
 
+            fn set_red(&self, py: Python<'_>, sink: u32, distance: u8) -> PyResult<()> {
+                self.order(py, Command::SetRed { sink: SinkId(sink), distance })
+            }
+
             fn remove_sink(&self, py: Python<'_>, sink: u32) -> PyResult<()> {
                 self.order(py, Command::RemoveSink { sink: SinkId(sink) })
             }

@@ -284,6 +284,12 @@ impl Program<'_> {
             let head = [0x90, 0xe0, pid[0] | 0x80, pid[1], ts / 4, ts << 6, tag];
             payload.splice(..0, head);
         }
+        if pt == 63 && flags & 0x60 != 0 {
+            // One frame before the primary, as far back as the dice say.
+            let offset = (u16::from(ts) << 6 | 0x40).to_be_bytes();
+            let size = payload.len().min(3) as u8;
+            payload.splice(..0, [0x80 | 111, offset[0], offset[1] & 0xfc, size, 111]);
+        }
         if is_rtx {
             let lost = self.next_seqs[usize::from(layer)].wrapping_sub(2 + u16::from(seq & 7));
             payload.splice(..0, lost.to_be_bytes());
@@ -333,6 +339,7 @@ impl Program<'_> {
             paused: choice & 0xe0 == 0xe0,
         };
         self.apply(Command::SetLayers { sink, layers });
+        self.apply(Command::SetRed { sink, distance: choice >> 5 });
     }
 
     fn churn(&mut self) {

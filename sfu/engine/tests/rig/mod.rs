@@ -7,6 +7,7 @@ use aislecast_engine::api::{
     SinkId, SourceConfig, SourceId, SrtpProfile, TransportId,
 };
 use aislecast_engine::core::{Core, Egress};
+use aislecast_engine::wire::red::{RedBlock, write_red};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::srtp::{SrtpSender, key_salt_len};
 use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
@@ -54,8 +55,21 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A publisher of one encoding and `sinks` subscribers.
+    /// A publisher of one video encoding and `sinks` subscribers.
     pub fn new(profile: SrtpProfile, sinks: usize) -> Rig {
+        Rig::with(profile, sinks, false)
+    }
+
+    /// A publisher of sound and `sinks` subscribers that get `distance` earlier frames a packet.
+    pub fn talking(profile: SrtpProfile, sinks: usize, distance: u8) -> Rig {
+        let mut rig = Rig::with(profile, sinks, true);
+        for sink in 1..=sinks as u32 {
+            rig.apply(Command::SetRed { sink: SinkId(sink), distance });
+        }
+        rig
+    }
+
+    fn with(profile: SrtpProfile, sinks: usize, is_audio: bool) -> Rig {
         let key = vec![1; key_salt_len(profile)];
         let sender = SrtpSender::new(profile, &key).unwrap();
         let mut rig = Rig {
@@ -70,7 +84,7 @@ impl Rig {
             rig.connect(profile, peer as u32);
         }
         let encodings = vec![EncodingConfig { rid: String::new(), ssrc: 77, rtx_ssrc: 78 }];
-        let config = SourceConfig { mid: "0".into(), is_audio: false, encodings };
+        let config = SourceConfig { mid: "0".into(), is_audio, encodings };
         let transport = Some(TransportId(0));
         rig.apply(Command::AddSource { source: SourceId(1), transport, config });
         for peer in 1..=sinks as u32 {
@@ -158,6 +172,28 @@ impl Rig {
         packet
     }
 
+    /// Protected packets of the next Opus frames; each carries the two frames before it as RED.
+    pub fn seal_speech(&mut self, count: usize) -> Vec<Vec<Vec<u8>>> {
+        (0..count).map(|_| vec![self.seal_red()]).collect()
+    }
+
+    fn seal_red(&mut self) -> Vec<u8> {
+        let ts_rtp = self.frame * 960;
+        let header = RtpHeader { is_marker: false, pt: 63, seq: self.seq, ts_rtp, ssrc: 77 };
+        let extensions = OutExtensions { mid: Some(b"0"), ..OutExtensions::default() };
+        self.seq = self.seq.wrapping_add(1);
+        self.frame += 1;
+        let mut packet = vec![0; 1600];
+        let head =
+            RtpWriter::new(EXTENSIONS).write_header(&mut packet, &header, &extensions).unwrap();
+        let block = |ts_offset| RedBlock { pt: 111, ts_offset, data: &[7; 80] };
+        let blocks = [block(1920), block(960)];
+        let len = write_red(&mut packet[head..], &blocks, 111, &[7; 80]).unwrap();
+        let len = self.sender.protect_rtp(&mut packet, head + len).unwrap();
+        packet.truncate(len);
+        packet
+    }
+
     /// Delivers the packets of one frame in one batch.
     pub fn deliver(&mut self, mut frame: Vec<Vec<u8>>) {
         self.now += 33_333;
@@ -179,6 +215,7 @@ impl Rig {
 fn payloads() -> Vec<Payload> {
     vec![
         Payload { pt: 111, codec: Codec::Opus, rtx_pt: 0 },
+        Payload { pt: 63, codec: Codec::Red, rtx_pt: 0 },
         Payload { pt: 96, codec: Codec::Vp8, rtx_pt: 97 },
     ]
 }

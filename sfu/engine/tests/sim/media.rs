@@ -1,6 +1,7 @@
 //! Synthetic tracks: VP8 or H.264 simulcast with recognisable payloads, and Opus.
 
 use aislecast_engine::api::Micros;
+use aislecast_engine::wire::red::{RedBlock, TS_OFFSET_MAX, write_red};
 use aislecast_engine::wire::rtcp::SenderInfo;
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::vp8::Vp8Descriptor;
@@ -260,6 +261,9 @@ pub struct AudioTrack {
     pub level: u8,
     pub next_us: Micros,
     pub frame: u32,
+    /// Earlier frames that a packet of RED (`pt` 63) carries.
+    pub distance: usize,
+    sent: Vec<(u32, Vec<u8>)>,
 }
 
 impl AudioTrack {
@@ -274,6 +278,8 @@ impl AudioTrack {
             level: 20,
             next_us: world.now,
             frame: 0,
+            distance: 1,
+            sent: Vec::new(),
         }
     }
 
@@ -285,14 +291,29 @@ impl AudioTrack {
         let mut payload = vec![0x78];
         payload.extend_from_slice(&self.frame.to_be_bytes());
         payload.resize(80, self.frame as u8);
-        if self.pt == 63 {
-            // One redundant block of three bytes before the primary.
-            let mut red = vec![0x80 | 111, 0x0f, 0x00, 0x03, 111, 9, 9, 9];
-            red.extend_from_slice(&payload);
-            payload = red;
-        }
-        self.send(world, &payload);
+        let carried = match self.pt {
+            63 => self.to_red(&payload),
+            _ => payload.clone(),
+        };
+        self.sent.push((self.ts, payload));
+        self.send(world, &carried);
         self.frame += 1;
+    }
+
+    /// As libwebrtc does it: the frames right before, as far as their offsets reach.
+    fn to_red(&self, payload: &[u8]) -> Vec<u8> {
+        let blocks: Vec<RedBlock<'_>> = self
+            .sent
+            .iter()
+            .skip(self.sent.len().saturating_sub(self.distance))
+            .map(|(ts, data)| (self.ts.wrapping_sub(*ts), data))
+            .filter(|&(offset, _)| offset <= TS_OFFSET_MAX)
+            .map(|(offset, data)| RedBlock { pt: 111, ts_offset: offset as u16, data })
+            .collect();
+        let mut red = vec![0; 1200];
+        let len = write_red(&mut red, &blocks, 111, payload).unwrap();
+        red.truncate(len);
+        red
     }
 
     pub fn send(&mut self, world: &mut World, payload: &[u8]) {

@@ -99,6 +99,7 @@ mod tests {
             is_marker: false,
             codec: Codec::H264,
             is_recovered: false,
+            is_healed: false,
             needs_nack: true,
             level: None,
             orientation: None,

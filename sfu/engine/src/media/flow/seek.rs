@@ -156,6 +156,7 @@ impl Flow {
                 out_ts,
                 pid: None,
                 tl0: None,
+                reach: 0,
             },
         );
     }

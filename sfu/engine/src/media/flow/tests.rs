@@ -59,6 +59,7 @@ impl Bench {
             is_marker: packet.is_last,
             codec: Codec::Vp8,
             is_recovered: false,
+            is_healed: false,
             needs_nack: true,
             level: None,
             orientation: None,
