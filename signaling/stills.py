@@ -199,6 +199,7 @@ class StillSender:
             )
         except MediaClosedError:
             return False
+        way.watch.on_closed = lambda: self.stop(participant, track)
         if line is None:
             line = _Line(participant, self._clock.now_s())
             self._lines[participant.sid] = line

@@ -126,7 +126,8 @@ class StillFeed:
             self._encoding = frames[-1].encoding
         overflows = self._pending.overflows
         self._pending.add(frames)
-        self._counters["stills_overflow"] += self._pending.overflows - overflows
+        if self._pending.overflows > overflows:
+            self._counters["stills_overflow"] += self._pending.overflows - overflows
         self.due_us = now_us + self._interval_us()
         if self._is_busy:
             self._counters["stills_behind"] += 1

@@ -49,7 +49,11 @@ def has_stills(source: Source) -> bool:
 
 
 class Watch:
-    """Somebody's wish for stills, until closed or until the source ends."""
+    """Somebody's wish for stills, until closed or until the source ends.
+
+    Attributes:
+        on_closed: called once, in either case.
+    """
 
     def __init__(
         self, on_still: Callable[[Still], None], on_close: Callable[[Watch], None]
@@ -57,6 +61,7 @@ class Watch:
         """Made by `Stills.watch`."""
         self._on_still = on_still
         self._on_close = on_close
+        self.on_closed: Callable[[], None] | None = None
         self.is_closed = False
 
     def close(self) -> None:
@@ -64,6 +69,8 @@ class Watch:
         if not self.is_closed:
             self.is_closed = True
             self._on_close(self)
+            if self.on_closed is not None:
+                self.on_closed()
 
     def tell(self, still: Still) -> None:
         """Hand over a still; a bug of the listener is not the next listener's."""

@@ -259,6 +259,12 @@ def test_who_has_left_gets_nothing_more_even_if_nobody_says_stop(stage: Stage) -
     assert all(not str(key).startswith("stills") for key in track.demand._wanted)
 
 
+def test_the_end_of_the_source_ends_its_stills(stage: Stage) -> None:
+    stage.start()
+    stage.maker.watches[0][3].close()
+    assert not stage.sender._lines
+
+
 def test_who_unsubscribes_gets_nothing_more(stage: Stage) -> None:
     stage.start()
     stage.bob.send(subscription={"track_sids": [stage.camera], "subscribe": False})
