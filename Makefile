@@ -72,6 +72,10 @@ format: setup ## Format Python and Rust
 bench: setup $(VENV)/.load ## Measure forwarding, delay, joins, memory and recording; LIVEKIT=path adds a peer
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
+.PHONY: weaknet
+weaknet: setup ## Measure real clients behind simulated links (root); ARGS="--rows … --seconds … --url …"
+	$(BIN)/python tests/bench/weaknet_table.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs cargo-fuzz and a nightly toolchain)
 	tests/bench/fuzz.sh $${FUZZ_SECONDS:-60}

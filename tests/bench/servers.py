@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "benchkey"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -51,38 +52,38 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def aislecast(*, program: Path | None = None) -> Iterator[Server]:
+def aislecast(*, program: Path | None = None, address: str = LOOPBACK) -> Iterator[Server]:
     """Our server; `program` replaces the console script with one that composes the same server."""
     port, rtc_port, tcp_port = free_ports(3)
     secret = secrets.token_hex(32)
     with tempfile.TemporaryDirectory(prefix="aislecast-bench-") as data:
         command = [sys.executable, str(program)] if program else [str(ROOT / ".venv/bin/aislecast")]
-        command += ["serve", "--host", "127.0.0.1", "--port", str(port), "--data", data]
+        command += ["serve", "--host", address, "--port", str(port), "--data", data]
         command += ["--rtc-port", str(rtc_port), "--rtc-tcp-port", str(tcp_port)]
-        command += ["--node-ip", "127.0.0.1"]
+        command += ["--node-ip", address]
         environment = {**os.environ, "AISLECAST_KEY": f"{KEY}:{secret}"}
-        with _running(command, environment, f"http://127.0.0.1:{port}/healthz") as pid:
-            yield Server("aislecast", f"http://127.0.0.1:{port}", KEY, secret, pid)
+        with _running(command, environment, f"http://{address}:{port}/healthz") as pid:
+            yield Server("aislecast", f"http://{address}:{port}", KEY, secret, pid)
 
 
 @contextmanager
-def livekit(binary: str) -> Iterator[Server]:
-    """LiveKit on loopback with one UDP port, its defaults otherwise."""
+def livekit(binary: str, *, address: str = LOOPBACK, device: str = "lo") -> Iterator[Server]:
+    """LiveKit on one device's address with one UDP port, its defaults otherwise."""
     port, udp_port, tcp_port = free_ports(3)
     secret = secrets.token_hex(32)
     with tempfile.TemporaryDirectory(prefix="livekit-bench-") as folder:
         config = Path(folder) / "config.yaml"
         config.touch(mode=0o600)
         config.write_text(
-            f"port: {port}\nbind_addresses: ['127.0.0.1']\n"
+            f"port: {port}\nbind_addresses: ['{address}']\n"
             f"keys: {{{KEY}: {secret}}}\nlogging: {{level: error}}\n"
-            f"rtc: {{udp_port: {udp_port}, tcp_port: {tcp_port}, node_ip: 127.0.0.1,"
+            f"rtc: {{udp_port: {udp_port}, tcp_port: {tcp_port}, node_ip: {address},"
             " use_external_ip: false, enable_loopback_candidate: true,"
-            " interfaces: {includes: [lo]}}\n"
+            f" interfaces: {{includes: [{device}]}}}}\n"
         )
         command = [binary, "--config", str(config)]
-        with _running(command, dict(os.environ), f"http://127.0.0.1:{port}/") as pid:
-            yield Server("livekit", f"http://127.0.0.1:{port}", KEY, secret, pid)
+        with _running(command, dict(os.environ), f"http://{address}:{port}/") as pid:
+            yield Server("livekit", f"http://{address}:{port}", KEY, secret, pid)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from weaknet.pipe import Change, Conditions
 SUPPORT = Path(__file__).resolve().parents[1]
 #: RFC 2544: addresses for benchmarks; nobody's own network has them.
 SERVER_ADDRESS = "198.18.0.1"
+HUB_DEVICE = "hub0"
 _MAX_LINKS = 200
 
 
@@ -41,10 +42,13 @@ class Network:
         check_available()
         self.hub = Namespace(is_new=not is_host)
         self.clients: list[Namespace] = []
+        self._hub_tun = -1
         tuns: list[tuple[int, int]] = []
         try:
             if not is_host:
-                self.hub.ip("address", "add", f"{SERVER_ADDRESS}/32", "dev", "lo")
+                # Not on the loopback device: libwebrtc does not look for addresses there.
+                self._hub_tun = self.hub.open_tun(HUB_DEVICE)
+                self.hub.ip("address", "add", f"{SERVER_ADDRESS}/32", "dev", HUB_DEVICE)
             for index in range(1, links + 1):
                 tuns.append(self._join(index))
             self._forwarder = self._start_forwarder(tuns)
@@ -128,6 +132,9 @@ class Network:
         self._close_namespaces()
 
     def _close_namespaces(self) -> None:
+        if self._hub_tun >= 0:
+            os.close(self._hub_tun)
+            self._hub_tun = -1
         for namespace in (self.hub, *self.clients):
             namespace.close()
 
