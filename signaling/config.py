@@ -61,6 +61,7 @@ class Timeouts:
     update_batch_s: float = 0.2
     speakers_s: float = 0.4
     quality_s: float = 5.0
+    samples_s: float = 10.0  # of lines, for who keeps their history
     housekeeping_s: float = 1.0
     refresh_s: float = 300.0
     dynacast_off_s: float = 5.0

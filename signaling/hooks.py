@@ -11,6 +11,7 @@ from livekit.protocol import models
 
 if TYPE_CHECKING:
     from sfu.source import Source
+    from signaling.lines import LineSample
 
 __all__ = ["Hooks", "call_hooks"]
 
@@ -20,6 +21,7 @@ RoomHook = Callable[[models.Room], None]
 ParticipantHook = Callable[[models.Room, models.ParticipantInfo], None]
 PublishedHook = Callable[[models.Room, models.ParticipantInfo, models.TrackInfo, "Source"], None]
 UnpublishedHook = Callable[[models.Room, models.ParticipantInfo, models.TrackInfo], None]
+QualityHook = Callable[[models.Room, models.ParticipantInfo, "LineSample"], None]
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Hooks:
     on_track_unpublished: list[UnpublishedHook] = field(default_factory=list)
     on_track_muted: list[UnpublishedHook] = field(default_factory=list)
     """Muted or heard again: look at `TrackInfo.muted`."""
+    on_quality: list[QualityHook] = field(default_factory=list)
+    """Every 10 s for each visible participant with a connection; nothing is measured for nobody."""
 
 
 def call_hooks(hooks: Iterable[Callable[..., None]], *arguments: object) -> None:

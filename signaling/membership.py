@@ -179,6 +179,7 @@ def resume(room: Room, participant: Participant, params: JoinParams, outbox: Out
     room.flush_urgent()
     participant.outbox = outbox
     participant.lost_s = None
+    participant.resumes += 1
     participant.send(
         reconnect=rtc.ReconnectResponse(
             ice_servers=build_ice_servers(config),

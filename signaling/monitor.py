@@ -10,6 +10,8 @@ from livekit.protocol import models, rtc
 from signaling import subscriptions
 from signaling.clock import Timer
 from signaling.context import Context
+from signaling.hooks import call_hooks
+from signaling.lines import LineMeter
 from signaling.membership import remove
 from signaling.metadata import send_refresh_token
 from signaling.participant import Participant
@@ -35,6 +37,7 @@ class Monitor:
         self._registry = registry
         self._levels = LevelMeter()
         self._quality = QualityMeter()
+        self._lines = LineMeter()
         self._timers: dict[str, Timer] = {}
 
     def start(self) -> None:
@@ -42,6 +45,7 @@ class Monitor:
         timeouts = self._context.config.timeouts
         self._repeat("speakers", timeouts.speakers_s, self.update_speakers)
         self._repeat("quality", timeouts.quality_s, self.update_quality)
+        self._repeat("samples", timeouts.samples_s, self.sample_lines)
         self._repeat("housekeeping", timeouts.housekeeping_s, self.keep_house)
 
     def close(self) -> None:
@@ -97,6 +101,19 @@ class Monitor:
             for participant in room.participants.values():
                 self._send_quality(participant, grades, changed)
             self._send_counts(room)
+
+    def sample_lines(self) -> None:
+        """Tells who keeps a history how everybody's line is."""
+        hooks = self._context.hooks.on_quality
+        if not hooks or not self._registry.rooms:
+            return
+        media = self._context.media
+        self._lines.observe(media.snapshot())
+        for room in self._registry.rooms.values():
+            for participant in room.participants.values():
+                sample = self._lines.sample(participant, media)
+                if sample is not None and not participant.is_hidden:
+                    call_hooks(hooks, room.info, participant.info, sample)
 
     def _grade(self, participant: Participant) -> Grade:
         link = participant.link

@@ -45,6 +45,7 @@ class Participant:
         on_removed: called once, after it has left (local participants).
         failed_s: when its transport failed; None while it is well.
         quiet_until_s: news of small changes waits for the next batch until then.
+        resumes: how often its WebSocket came back.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Participant:
         self.failed_s: float | None = None
         self.quiet_until_s = 0.0
         self.own_changes: TokenBucket | None = None
+        self.resumes = 0
         self.was_active = False
         self.drops_next_resume = False
         self.graded: set[str] = set()

@@ -32,9 +32,13 @@ ENCODING_ROW = np.dtype(
         ("level_sum", "<u8"),
         ("packets", "<u8"),
         ("lost", "<u8"),
+        ("frames", "<u4"),
+        ("bitrate_bps", "<u4"),
     ]
 )
-TRANSPORT_ROW = np.dtype([("transport", "<u4"), ("loss_permille", "<u2"), ("rtt_us", "<u4")])
+TRANSPORT_ROW = np.dtype(
+    [("transport", "<u4"), ("loss_permille", "<u2"), ("rtt_us", "<u4"), ("sent_bytes", "<u8")]
+)
 
 
 class BenchSource(FakeSource):
@@ -50,6 +54,7 @@ class BenchSource(FakeSource):
         self.specs = specs
         self.is_muted = False
         self.has_tap = False
+        self.is_watched = True
         self.keyframe_requests = 0
         self.codec: Codec | None = None
         self.on_started: Callable[[int, int, Codec], None] | None = None
@@ -115,6 +120,7 @@ class BenchMedia:
         self.transports: list[BenchTransport] = []
         self.encodings = np.zeros(0, ENCODING_ROW)
         self.lines = np.zeros(0, TRANSPORT_ROW)
+        self.now = 0  # of the engine's clock, µs
 
     def create_transport(self) -> BenchTransport:
         self.transports.append(BenchTransport(len(self.transports) + 1))
@@ -122,7 +128,7 @@ class BenchMedia:
 
     def snapshot(self) -> MediaSnapshot:
         sinks = np.zeros(0, np.dtype([("sink", "<u4")]))
-        return MediaSnapshot(0, self.lines, self.encodings, sinks)
+        return MediaSnapshot(self.now, self.lines, self.encodings, sinks)
 
     def snapshot_encodings(self) -> Rows:
         return self.encodings
