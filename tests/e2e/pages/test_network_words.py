@@ -197,3 +197,27 @@ async def test_only_the_server_is_believed(host, person) -> None:
     await guest.page.wait_for_timeout(3000)
     assert await guest.page.inner_text("#line") == ""
     assert await guest.page.get_attribute("#quality", "data-level") == "3"
+
+
+async def test_a_page_listens_to_packets_without_sender_alone(person) -> None:
+    reader = await person()
+    await reader.goto("/")
+    heard = await reader.page.evaluate(
+        """async () => {
+          globalThis.LivekitClient = { RoomEvent: { DataReceived: "data" } };
+          const { listenToServer } = await import("/static/x/js/room/from_server.js");
+          let tell = null;
+          const heard = [];
+          const room = { on: (event, listener) => { tell = listener; } };
+          listenToServer(room, { mine: ([number]) => heard.push(number) });
+          const packet = (number) => new Uint8Array([number]);
+          tell(packet(1), undefined, 0, "mine", 0, "");
+          tell(packet(2), { identity: "forger" }, 0, "mine", 0, "forger");
+          tell(packet(3), undefined, 0, "mine", 0, "somebody-who-left");
+          tell(packet(4), undefined, 0, "other", 0, "");
+          tell(packet(5), undefined, 0, undefined, 0, undefined);
+          tell(packet(6), undefined, 0, "constructor", 0, undefined);
+          return heard;
+        }"""
+    )
+    assert heard == [1]

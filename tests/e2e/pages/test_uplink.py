@@ -1,0 +1,174 @@
+"""A phone on a weak line: its sender steps down and up by itself; shelf mode is sharp and slow."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+# The line as the browser would measure it, in the hands of the test.
+_LINE = """
+globalThis.carriesBps = 2_000_000;
+const measure = RTCRtpSender.prototype.getStats;
+RTCRtpSender.prototype.getStats = async function () {
+  if (this.track?.kind === "video" || globalThis.filmed === this) globalThis.filmed = this;
+  const rows = new Map();
+  for (const [id, row] of await measure.call(this)) {
+    const isPath = row.type === "candidate-pair";
+    rows.set(id, isPath ? { ...row, availableOutgoingBitrate: carriesBps } : row);
+  }
+  return rows;
+};
+"""
+_LAYERS = """
+() => filmed.getParameters().encodings
+  .filter((layer) => layer.active).map((layer) => [layer.rid, layer.maxFramerate])
+"""
+_LADDER = """
+async (script) => {
+  const { UplinkLadder } = await import("/static/x/js/walk/uplink_ladder.js");
+  const ladder = new UplinkLadder();
+  const told = [];
+  let nowMs = 0;
+  for (const [seconds, sample] of script) {
+    for (let second = 0; second < seconds; second += 1) {
+      nowMs += 1000;
+      const before = ladder.rung;
+      const line = { availableBps: null, loss: 0, rttMs: 80, isLost: false, ...sample };
+      const after = ladder.update(nowMs, line);
+      if (after !== before) told.push([nowMs / 1000, after]);
+    }
+  }
+  return told;
+}
+"""
+_SWITCH = """
+async ([rungs]) => {
+  const { LayerSwitch, layersOf } = await import("/static/x/js/walk/encodings.js");
+  const published = [
+    { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 90_000, maxFramerate: 8 },
+    { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 320_000, maxFramerate: 15 },
+    { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 1_300_000, maxFramerate: 20 },
+  ];
+  let present = published.map((layer) => ({ ...layer, active: true }));
+  const layers = new LayerSwitch();
+  return rungs.map(([rung, server]) => {
+    for (const layer of present) layer.active = server[layer.rid] ?? layer.active;
+    present = layers.merge(present, layersOf(published, rung, false)) ?? present;
+    const isCalm = layers.merge(present, layersOf(published, rung, false)) === null;
+    return present.filter((one) => one.active).map((one) => one.rid).join("") + (isCalm ? "" : "!");
+  });
+}
+"""
+
+
+async def test_down_at_once_to_what_fits_and_up_with_patience(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    told = await phone.page.evaluate(
+        _LADDER,
+        [
+            [8, {"availableBps": 900_000}],
+            [2, {"availableBps": 100_000}],  # one bad moment is none
+            [20, {"availableBps": 900_000}],
+            [8, {"availableBps": 100_000}],
+            [6, {"availableBps": 30_000}],
+            [12, {"availableBps": 400_000}],
+        ],
+    )
+    assert [rung for _, rung in told] == ["full", "slow", "sound", "slow", "reduced"]
+    at_s = {rung: second for second, rung in reversed(told)}
+    assert at_s["full"] <= 7
+    assert at_s["slow"] - 30 <= 5
+    assert at_s["sound"] - 38 <= 5
+
+
+async def test_a_rung_that_does_not_hold_is_tried_less_and_less(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    # The line looks wide until a picture is on it: that is what a bad hotspot does.
+    tries = await phone.page.evaluate(
+        """async () => {
+          const { UplinkLadder } = await import("/static/x/js/walk/uplink_ladder.js");
+          const ladder = new UplinkLadder();
+          const tries = [];
+          for (let second = 0; second < 400; second += 1) {
+            const before = ladder.rung;
+            const line = { availableBps: 30_000, loss: 0, rttMs: 80, isLost: false };
+            const after = ladder.update(second * 1000, line);
+            if (after === "slow" && before === "sound") tries.push(second);
+          }
+          return tries;
+        }"""
+    )
+    waits = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    assert waits[0] >= 10
+    assert waits == sorted(waits)
+    assert waits[-1] >= 60
+
+
+async def test_browsers_that_tell_no_rate_are_judged_by_loss_and_delay(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    told = await phone.page.evaluate(
+        _LADDER, [[8, {}], [5, {"loss": 0.3}], [8, {"rttMs": 3000}], [90, {"loss": 0.01}]]
+    )
+    assert [rung for _, rung in told][:3] == ["full", "reduced", "slow"]
+    assert told[-1][1] == "full"
+
+
+async def test_what_the_server_switched_off_stays_off(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    steps = [
+        ["full", {}],
+        ["reduced", {}],
+        ["full", {}],
+        ["full", {"f": False}],  # nobody wants the top layer
+        ["slow", {}],  # the one sharp layer stands for all
+        ["full", {}],
+        ["slow", {}],
+        ["slow", {"q": False, "h": False, "f": False}],
+    ]
+    assert await phone.page.evaluate(_SWITCH, [steps]) == [
+        *("qhf", "qh", "qhf", "qh", "f", "qh", "f"),
+        "f",
+    ]
+
+
+async def test_shelf_mode_sends_one_sharp_slow_picture_and_back(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.page.add_init_script(_LINE)
+    await rep.enter(await host.invite("walker", "王芳"))
+    await rep.until(f"() => globalThis.filmed && ({_LAYERS})().length > 1")
+    await rep.tap("#more")
+    await rep.tap(".menu-item:has-text('货架模式')")
+    await rep.page.wait_for_selector("#line:has-text('价签更清楚')")
+    await rep.until(f"() => JSON.stringify(({_LAYERS})().map(([rid]) => rid)) === '[\"f\"]'")
+    assert (await rep.page.evaluate(_LAYERS))[0][1] <= 8
+    assert await rep.page.evaluate("filmed.track.contentHint") == "text"
+    await host.until_seen('.tile[data-kind="walk"] video')
+    await rep.show_tools()
+    await rep.tap("#more")
+    await rep.tap(".menu-item:has-text('回到普通画面')")
+    await rep.until(f"() => ({_LAYERS})().length > 1")
+    assert await rep.page.evaluate("filmed.track.contentHint") == "detail"
+
+
+async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.page.add_init_script(_LINE)
+    await rep.enter(await host.invite("walker", "王芳"))
+    await host.until_seen('.tile[data-kind="walk"] video')
+    await rep.page.evaluate("carriesBps = 30_000")
+    await rep.page.wait_for_selector("#line:has-text('画面先停，声音还在')")
+    await rep.page.wait_for_selector('#quality[data-level="0"]')
+    assert await rep.page.evaluate("filmed.track === null")
+    # The rep still sees what the camera sees, and the microphone is on.
+    await rep.until_seen("#film")
+    assert await rep.page.get_attribute("#microphone", "aria-pressed") == "true"
+    await rep.page.evaluate("carriesBps = 2_000_000")
+    await rep.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=30_000)
+    await rep.page.wait_for_selector('#quality[data-level="3"]')
+    await host.until_seen('.tile[data-kind="walk"] video')
+    assert rep.taps == 2
