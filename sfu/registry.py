@@ -9,6 +9,7 @@ from sfu.config import MediaConfig
 from sfu.stats import Counters
 
 if TYPE_CHECKING:
+    from sfu.downlink import Downlink
     from sfu.dtls import DtlsIdentity
     from sfu.engine import Engine
     from sfu.source import Sink, Source
@@ -30,3 +31,4 @@ class Registry:
     sources: dict[int, Source] = field(default_factory=dict)
     sinks: dict[int, Sink] = field(default_factory=dict)
     taps: dict[int, Tap] = field(default_factory=dict)
+    downlink: Downlink | None = None  # None: wishes are granted as they are

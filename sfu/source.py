@@ -10,6 +10,7 @@ from sfu.ids import Codec, EncodingInfo, EncodingSpec, Layers, Payload, SinkHand
 from sfu.registry import Registry
 
 if TYPE_CHECKING:
+    from sfu.downlink import Wish
     from sfu.transport import Transport
 
 __all__ = ["Sink", "Source"]
@@ -26,6 +27,7 @@ class Source:
         transport: where it comes from; None for a local source.
         specs: the encodings as announced, lowest first.
         encodings: those that have started, by index into ``specs``.
+        announced_bps: what the publisher says its encodings take, lowest first; may be empty.
         on_started: called once for every encoding (and again when its SSRC changes) with index,
             SSRC and codec.
         on_watched: called with True when the first unpaused sink or tap appears, with False when
@@ -49,6 +51,7 @@ class Source:
         self.transport = transport
         self.specs = tuple(specs)
         self.encodings: dict[int, EncodingInfo] = {}
+        self.announced_bps: tuple[int, ...] = ()
         self.on_started: Callable[[int, int, Codec], None] | None = None
         self.on_watched: Callable[[bool], None] | None = None
         self.on_closed: Callable[[], None] | None = None
@@ -144,7 +147,9 @@ class Sink:
     Attributes:
         handle: the engine's number for it.
         layers: the last orders.
+        wish: what its player shows, where the line decides about the layers; else None.
         on_started: called once, when its first packet has left.
+        on_granted: called with the layers that a wish is granted, as often as they change.
     """
 
     def __init__(
@@ -158,10 +163,15 @@ class Sink:
         mid: str,
         payloads: Sequence[Payload],
         layers: Layers,
+        wish: Wish | None = None,
     ) -> None:
         """Makes the subscription in the engine."""
         if source.is_closed:
             raise MediaClosedError("source")
+        if wish is not None:
+            layers = wish.layers
+            if registry.downlink is not None:
+                layers = registry.downlink.first_layers(transport, source, wish)
         self._registry = registry
         self.transport = transport
         self.source = source
@@ -169,9 +179,14 @@ class Sink:
         self.rtx_ssrc = rtx_ssrc
         self.mid = mid
         self.layers = layers
+        self.wish = wish
         self.on_started: Callable[[], None] | None = None
+        self.on_granted: Callable[[Layers], None] | None = None
         self.is_started = False
         self.is_closed = False
+        self._copies = 0
+        self._red = 0
+        self._can_red = any(payload.codec is Codec.RED for payload in payloads)
         self.handle = SinkHandle(
             registry.engine.add_sink(
                 transport.handle,
@@ -184,8 +199,7 @@ class Sink:
             )
         )
         registry.sinks[self.handle] = self
-        if not layers.paused:
-            source.add_watcher(self)
+        self._watch()
 
     def set_layers(self, spatial: int, temporal: int, paused: bool) -> None:
         """Order which layers this subscriber gets; equal orders cost nothing."""
@@ -194,7 +208,47 @@ class Sink:
             return
         self.layers = layers
         self._registry.engine.set_layers(self.handle, spatial, temporal, paused)
-        if paused:
+        self._watch()
+
+    def set_wish(self, wish: Wish) -> None:
+        """Say what the player shows; the line decides what of it is sent."""
+        if self.is_closed or wish == self.wish:
+            return
+        self.wish = wish
+        downlink = self._registry.downlink
+        if downlink is None or self.source.is_audio:
+            self.grant(wish.layers)
+        elif wish.is_paused:
+            downlink.set_wish(self, wish)
+            self.grant(wish.layers)
+        else:
+            downlink.set_wish(self, wish)
+        self._watch()
+
+    def grant(self, layers: Layers) -> None:
+        """Take what the line carries of the wish."""
+        if self.is_closed:
+            return
+        self.set_layers(*layers)
+        if self.on_granted is not None:
+            self.on_granted(layers)
+
+    def set_protection(self, copies: int) -> None:
+        """Send so many unrequested copies of each video packet."""
+        if not self.is_closed and copies != self._copies:
+            self._copies = copies
+            self._registry.engine.set_protection(self.handle, copies)
+
+    def set_red(self, distance: int) -> None:
+        """Send so many earlier frames in each audio packet, where the peer takes RED."""
+        if not self.is_closed and self._can_red and distance != self._red:
+            self._red = distance
+            self._registry.engine.set_red(self.handle, distance)
+
+    def _watch(self) -> None:
+        """Whom only the line keeps from watching still counts: it may carry more any moment."""
+        is_paused = self.layers.paused if self.wish is None else self.wish.is_paused
+        if is_paused:
             self.source.remove_watcher(self)
         else:
             self.source.add_watcher(self)
@@ -207,6 +261,8 @@ class Sink:
         self._registry.sinks.pop(self.handle, None)
         self._registry.engine.remove_sink(self.handle)
         self.transport.sinks.discard(self)
+        if self._registry.downlink is not None:
+            self._registry.downlink.remove(self)
         self.source.remove_watcher(self)
 
     def handle_started(self) -> None:

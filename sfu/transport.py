@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sfu.bucket import TokenBucket
 from sfu.datachannel import DataChannels
@@ -24,6 +24,10 @@ from sfu.ids import (
 )
 from sfu.registry import Registry
 from sfu.source import Sink, Source
+
+if TYPE_CHECKING:
+    from bandwidth.ladder import Step
+    from sfu.downlink import Wish
 
 __all__ = ["Path", "Transport", "TransportState"]
 
@@ -56,6 +60,10 @@ class Transport:
         data: its data channels.
         path: the peer's selected address, None before the first check.
         on_state: called with every new state.
+        on_step: called when the subscriber's line makes its picture worse or better, with why:
+            ``downlink``, or ``server`` where this machine is too slow.
+        person: whose line it is, so that it is known again; set before the first subscription.
+        is_cellular: the client says that it is on a mobile network.
         sources: published by this peer, by handle.
         sinks: this peer's subscriptions.
     """
@@ -69,6 +77,9 @@ class Transport:
         self.fingerprint = registry.identity.fingerprint
         self.path: Path | None = None
         self.on_state: Callable[[TransportState], None] | None = None
+        self.on_step: Callable[[Step, str], None] | None = None
+        self.person = ""
+        self.is_cellular = False
         self.sources: dict[SourceHandle, Source] = {}
         self.sinks: set[Sink] = set()
         self.data = DataChannels(registry.config.data, registry.counters, clock=clock)
@@ -171,8 +182,12 @@ class Transport:
         mid: str,
         payloads: Sequence[Payload],
         layers: Layers = BEST_LAYERS,
+        wish: Wish | None = None,
     ) -> Sink:
-        """Send a source to the peer in section ``mid``."""
+        """Send a source to the peer in section ``mid``.
+
+        With a wish the line decides about the layers, and ``layers`` does not count.
+        """
         self._check_open()
         sink = Sink(
             self._registry,
@@ -183,15 +198,30 @@ class Transport:
             mid=mid,
             payloads=payloads,
             layers=layers,
+            wish=wish,
         )
         self.sinks.add(sink)
+        if self._registry.downlink is not None:
+            self._registry.downlink.add(sink)
         return sink
+
+    def set_budget(self, rate_bps: int) -> None:
+        """Say what the line carries, for everything sent on it; 0 = no limit."""
+        if not self.is_closed:
+            self._registry.engine.set_budget(self.handle, rate_bps)
+
+    def probe(self, probe: int, rate_bps: int, duration_us: int) -> None:
+        """Send at a rate for a moment, to learn whether the line carries it."""
+        if not self.is_closed:
+            self._registry.engine.probe(self.handle, probe, rate_bps, duration_us)
 
     async def close(self) -> None:
         """Say goodbye (SCTP abort, close_notify) and end sources and sinks; idempotent."""
         if self.is_closed:
             return
         self._set_state("closed")
+        if self._registry.downlink is not None:
+            self._registry.downlink.close(self)
         for sink in list(self.sinks):
             sink.close()
         for source in list(self.sources.values()):

@@ -179,7 +179,11 @@ class SessionState:
             mid=section.mid,
             payloads=section.sink_payloads(),
             layers=subscription.layers,
+            wish=subscription.wish,
         )
+        if subscription.wish is not None:
+            subscription.sink.on_granted = subscription.handle_granted
+            subscription.handle_granted(subscription.sink.layers)
         if self.on_subscribed is not None:
             self.on_subscribed(subscription)
 

@@ -10,6 +10,7 @@ from sfu.codecs import Kind
 from sfu.ids import Codec, EncodingSpec, Layers
 
 if TYPE_CHECKING:
+    from sfu.downlink import Wish
     from sfu.source import Sink, Source
 
 
@@ -54,7 +55,7 @@ class TrackClaim:
         codecs: wanted codecs, most wanted first; the answer lists them first. Empty = as offered.
         uses_dtx: let an Opus sender stop in silence.
         is_stereo: ask an Opus sender for two channels.
-        allows_red: RED may be answered where the policy allows it.
+        allows_red: RED may be answered where the policy allows it and the sound is not stereo.
     """
 
     codecs: tuple[Codec, ...] = ()
@@ -80,7 +81,7 @@ class Subscription:
     """One source on its way to one peer.
 
     It waits until a negotiation gives it a section; from then on `mid` and `sink` are set. Layer
-    orders given earlier are kept and used then.
+    orders and wishes given earlier are kept and used then.
 
     Attributes:
         mid: its section, None while it waits.
@@ -89,6 +90,10 @@ class Subscription:
         rtx_ssrc: of its retransmissions; 0 = none.
         is_closed: `Session.unsubscribe` was called.
         is_unsupported: the peer takes none of its codecs; it will not be placed.
+        allows_red: it may leave as RED. Not so where the payload is not Opus for us: end-to-end
+            encryption covers it whole.
+        wish: what the player shows, where the line decides about the layers; else None.
+        on_granted: called with the layers granted to a wish, as often as they change.
     """
 
     def __init__(
@@ -106,11 +111,14 @@ class Subscription:
         self.rtx_ssrc = 0
         self.is_closed = False
         self.is_unsupported = False
+        self.allows_red = True
+        self.wish: Wish | None = None
+        self.on_granted: Callable[[Layers], None] | None = None
         self._layers = Layers()
 
     @property
     def layers(self) -> Layers:
-        """The last orders."""
+        """The last orders, or what was granted of the wish."""
         return self._layers
 
     def set_layers(self, spatial: int, temporal: int, paused: bool) -> None:
@@ -118,3 +126,17 @@ class Subscription:
         self._layers = Layers(spatial, temporal, paused)
         if self.sink is not None:
             self.sink.set_layers(spatial, temporal, paused)
+
+    def set_wish(self, wish: Wish) -> None:
+        """Says what the player shows; from now on the line decides what of it is sent."""
+        self.wish = wish
+        if self.sink is None:
+            self.handle_granted(wish.layers)
+        else:
+            self.sink.set_wish(wish)
+
+    def handle_granted(self, layers: Layers) -> None:
+        """Takes what is sent of the wish."""
+        self._layers = layers
+        if self.on_granted is not None:
+            self.on_granted(layers)

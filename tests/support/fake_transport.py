@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sfu.downlink import Step, Wish
 from sfu.ice import IceCandidate, IceParameters
 from sfu.ids import EncodingSpec, Layers, Payload
 
@@ -42,7 +43,23 @@ class FakeSink:
     mid: str
     payloads: list[Payload]
     layers: Layers
+    wish: Wish | None = None
+    on_granted: Callable[[Layers], None] | None = None
     is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.wish is not None:
+            self.layers = self.wish.layers
+
+    def set_wish(self, wish: Wish) -> None:
+        """Grants all of it, as a strong line does."""
+        self.wish = wish
+        self.grant(wish.layers)
+
+    def grant(self, layers: Layers) -> None:
+        self.layers = layers
+        if self.on_granted is not None:
+            self.on_granted(layers)
 
     def set_layers(self, spatial: int, temporal: int, paused: bool) -> None:
         self.layers = Layers(spatial, temporal, paused)
@@ -74,6 +91,9 @@ class FakeTransport:
         self.is_closed = False
         self.state = "new"
         self.on_state: Callable[[str], None] | None = None
+        self.on_step: Callable[[Step, str], None] | None = None
+        self.person = ""
+        self.is_cellular = False
 
     def set_remote(self, **remote: Any) -> None:
         self.remotes.append(remote)

@@ -1,0 +1,122 @@
+"""From an estimate to a budget: what is believed of a line, and what the engine is told."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandwidth.estimator import Estimates
+
+__all__ = ["Belief", "believe", "has_queue", "pace", "reserve_audio", "start_belief"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+# A queue or a loss below these is no reason to take a picture from a viewer who has it: on a busy
+# machine, receivers read their sockets late and estimates follow that.
+_LONG_QUEUE_US = 60_000.0
+_VERY_LONG_QUEUE_US = 180_000.0
+_HIGH_LOSS = 0.03
+_LOST_SHARE = 0.8
+_EVIDENCE_TICKS = 2
+# Without evidence for so long, and with this much room, the line is strong: pacing only spreads.
+_STRONG_AFTER_US = 3_000_000
+_STRONG_MARGIN = 1.5
+_STRONG_PACE = 4.0
+# One voice; silence (DTX) costs nothing, and the first word must not wait.
+_VOICE_BPS = 32_000.0
+_AUDIO_DECAY_US = 5_000_000.0
+
+
+class Belief(NamedTuple):
+    """One row a line; also the state of the next call.
+
+    Attributes:
+        budget_bps: what everything sent may take.
+        evidence: ticks in a row that showed congestion.
+        calm_since_us: since when there was none.
+    """
+
+    budget_bps: Floats
+    evidence: npt.NDArray[np.int64]
+    calm_since_us: npt.NDArray[np.int64]
+
+
+def start_belief(size: int) -> Belief:
+    """Nothing believed."""
+    return Belief(np.zeros(size), np.zeros(size, np.int64), np.zeros(size, np.int64))
+
+
+def believe(
+    now_us: int,
+    state: Belief,
+    estimates: Estimates,
+    *,
+    sent_bps: Floats,
+    used_bps: Floats,
+    is_braking: Bools,
+) -> Belief:
+    """Follow the estimates; but do not go below what flows well already.
+
+    Args:
+        now_us: monotonic.
+        state: of the previous call.
+        estimates: of now.
+        sent_bps: (s,) all that was sent in the last second.
+        used_bps: (s,) what is granted costs, audio included.
+        is_braking: (s,) bool, of the engine.
+    """
+    queue_us = np.nan_to_num(estimates.queue_us)
+    is_late = queue_us > _LONG_QUEUE_US
+    is_lossy = estimates.loss > _HIGH_LOSS
+    # A third of what was sent did not arrive: a queue fills, or the line drops.
+    is_short = (estimates.acked_bps > 0) & (estimates.acked_bps < _LOST_SHARE * sent_bps)
+    hints = is_late | is_lossy | (is_short & (queue_us > _LONG_QUEUE_US / 2))
+    evidence = np.where(hints, state.evidence + 1, 0)
+    is_sure = (queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled
+    is_congested = is_sure | (evidence >= _EVIDENCE_TICKS)
+    held_bps = np.minimum(state.budget_bps, np.maximum(used_bps, estimates.target_bps))
+    budget_bps = np.where(
+        is_congested, estimates.target_bps, np.maximum(estimates.target_bps, held_bps)
+    )
+    calm_since_us = np.where(hints | is_sure, now_us, state.calm_since_us)
+    calm_since_us = np.where(calm_since_us > 0, calm_since_us, now_us)
+    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64))
+
+
+def has_queue(estimates: Estimates, is_braking: Bools) -> Bools:
+    """Whether packets wait on the line: more of them would make loss worse."""
+    queue_us = np.nan_to_num(estimates.queue_us)
+    return np.asarray((queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled)
+
+
+def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:
+    """What the engine is told: the budget, or far more on a line that is known to be strong.
+
+    Pacing costs wake-ups and smaller bundles; a viewer beside the server needs none. It stays on,
+    though, as the engine's emergency brake goes with it.
+    """
+    is_strong = now_us - belief.calm_since_us >= _STRONG_AFTER_US
+    is_strong &= belief.budget_bps >= _STRONG_MARGIN * needed_bps
+    return np.where(
+        is_strong, np.maximum(belief.budget_bps, _STRONG_PACE * needed_bps), belief.budget_bps
+    )
+
+
+def reserve_audio(
+    elapsed_us: int, before_bps: Floats, sent_bps: Floats, red: npt.NDArray[np.int8], count: Bools
+) -> Floats:
+    """What plain audio takes: its recent most, and never less than one voice.
+
+    Args:
+        elapsed_us: since the previous call.
+        before_bps: (s,) the previous result.
+        sent_bps: (s,) audio sent in the last second, redundancy included.
+        red: (s,) the distance in force.
+        count: (s,) bool, any audio is subscribed to.
+    """
+    plain_bps = sent_bps / (1.0 + red)
+    kept_bps = before_bps * np.exp(-elapsed_us / _AUDIO_DECAY_US)
+    return np.where(count, np.maximum(np.maximum(plain_bps, kept_bps), _VOICE_BPS), 0.0)

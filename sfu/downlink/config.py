@@ -1,0 +1,26 @@
+"""Settings of the downlink loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DownlinkConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class DownlinkConfig:
+    """How lines to subscribers are treated.
+
+    Attributes:
+        interval_s: between two looks at all lines.
+        start_bps: believed of a line that nobody has seen yet: low enough for 4G (mediasoup).
+        cellular_start_bps: the same where the client says that it is on a mobile network.
+        max_lines_per_tick: fitted anew in one turn; the rest waits for the next one.
+        refit_s: a line is fitted anew at least so often.
+    """
+
+    interval_s: float = 0.1
+    start_bps: int = 600_000
+    cellular_start_bps: int = 300_000
+    max_lines_per_tick: int = 250
+    refit_s: float = 5.0

@@ -1,0 +1,79 @@
+"""What the engine measured, brought into the arrays of the estimator."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bandwidth import estimator
+from sfu.downlink.lines import Lines
+from sfu.stats import Rows
+
+__all__ = ["Measured", "read_feedback", "read_transports"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+# The engine says 2 where nothing is heard any more: the estimator finds that out by itself, and a
+# line that is silent is not too narrow.
+_QUEUE_BRAKE = 1
+
+
+class Measured(NamedTuple):
+    """One entry a slot; zeros where the transport is not in the snapshot.
+
+    Attributes:
+        rtt_us: round trip, 0 = unknown.
+        loss: by receiver reports.
+        remb_bps: 0 = none.
+        has_twcc: it reports every packet.
+        sent_bps: all that was sent in the last second.
+        audio_bps: audio among it.
+        is_braking: the engine has lowered the rate for a growing queue.
+    """
+
+    rtt_us: Floats
+    loss: Floats
+    remb_bps: Floats
+    has_twcc: Bools
+    sent_bps: Floats
+    audio_bps: Floats
+    is_braking: Bools
+
+
+def read_transports(lines: Lines, transports: Rows) -> Measured:
+    """Spread the rows of a snapshot over the slots."""
+    slots = lines.slots_of(transports["transport"])
+    is_known = slots >= 0
+    rows, at = transports[is_known], slots[is_known]
+
+    def spread(name: str) -> Floats:
+        values = np.zeros(lines.capacity)
+        values[at] = rows[name]
+        return values
+
+    return Measured(
+        rtt_us=spread("rtt_us"),
+        loss=spread("loss_permille") / 1000.0,
+        remb_bps=spread("remb_bps"),
+        has_twcc=spread("has_twcc") > 0,
+        sent_bps=spread("sent_bps"),
+        audio_bps=spread("audio_bps"),
+        is_braking=spread("is_braking") == _QUEUE_BRAKE,
+    )
+
+
+def read_feedback(lines: Lines, twcc: Rows) -> estimator.Feedback:
+    """Rows of `drain_twcc` by slot; those of transports without one are left out."""
+    slots = lines.slots_of(twcc["transport"])
+    is_known = slots >= 0
+    rows = twcc if is_known.all() else twcc[is_known]
+    return estimator.Feedback(
+        slot=slots[is_known].astype(np.int32),
+        sent_us=rows["sent_us"].astype(np.int64),
+        received_us=rows["received_us"].astype(np.int64),
+        size_bytes=rows["size_bytes"].astype(np.int32),
+        probe=rows["probe"].astype(np.int64),
+    )

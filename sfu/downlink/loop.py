@@ -1,0 +1,393 @@
+"""Ten times a second: from what the engine measured to what it shall send, all lines at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bandwidth import allocator, ladder, protection
+from bandwidth.estimator import Estimates, Estimator, ProbeOrder
+from bandwidth.estimator import Lines as EstimatorLines
+from bandwidth.ladder import Step
+from sfu import engine as _engine
+from sfu.downlink import budget
+from sfu.downlink.config import DownlinkConfig
+from sfu.downlink.feed import Measured, read_feedback, read_transports
+from sfu.downlink.layer_rates import LayerRates
+from sfu.downlink.lines import Lines
+from sfu.downlink.memory import LineMemory, network_of
+from sfu.downlink.orders import Orders
+from sfu.downlink.states import States
+from sfu.downlink.table import Table
+from sfu.downlink.ticker import Ticker
+from sfu.downlink.wish import Wish
+from sfu.ids import Layers
+from sfu.stats import parse_rows
+
+if TYPE_CHECKING:
+    from sfu.registry import Registry
+    from sfu.source import Sink, Source
+    from sfu.transport import Transport
+
+__all__ = ["Downlink"]
+
+logger = logging.getLogger(__name__)
+
+# A move of the budget below this is noise, as long as what is granted fits.
+_NOISE = 0.15
+# Probes show 1.2 times what is asked for; growth needs 1.15, and waits less where there is more.
+_ROOM_TO_SHOW = 1.35
+_REMEMBER_US = 10_000_000
+
+
+class Downlink:
+    """The lines to all subscribers of one media server.
+
+    Sinks and transports report themselves; `tick` runs on the event loop from `start` to `stop`.
+    """
+
+    def __init__(self, registry: Registry, config: DownlinkConfig | None = None) -> None:
+        """Starts nothing."""
+        self._registry = registry
+        self._config = config or DownlinkConfig()
+        self._lines = Lines()
+        self._table = Table()
+        self._rates = LayerRates()
+        self._memory = LineMemory()
+        self._estimator = Estimator(self._lines.capacity)
+        self._orders = Orders(registry)
+        self._states = States.start(self._lines.capacity)
+        self._target_bps = np.zeros(self._lines.capacity)
+        self._ticked_us = 0
+        self._remembered_us = 0
+        self._ticker = Ticker(self._config.interval_s, self._run)
+
+    def start(self) -> None:
+        """Begin to look at the lines, in the running event loop."""
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._ticker.stop()
+
+    def _run(self) -> None:
+        try:
+            self.tick(self._registry.engine.now_us())
+        except Exception:
+            # A bug here must not stop media: the engine goes on with what it was told last.
+            self._registry.counters["downlink_errors"] += 1
+            logger.exception("the downlink loop failed")
+
+    # --- who is there
+
+    def first_layers(self, transport: Transport, source: Source, wish: Wish) -> Layers:
+        """What a new subscription starts with, before the next turn fits all of them."""
+        if wish.is_paused or source.is_audio:
+            return wish.layers
+        row = self._rates.acquire(source.handle, len(source.specs), source.announced_bps)
+        rates_bps = self._rates.rates_bps[row].max(axis=1)
+        self._rates.release(source.handle)
+        slot = self._lines.find(transport.handle)
+        left_bps = float(self._start_bps(transport))
+        if slot is not None:
+            columns = self._lines.columns
+            left_bps = float(self._believed(slot) - columns.used_bps[slot])
+            if columns.has_estimate[slot]:
+                left_bps -= columns.audio_bps[slot]
+        top = min(wish.spatial, max(1, len(source.specs)) - 1)
+        for spatial in range(top, -1, -1):
+            if 0 < rates_bps[spatial] <= left_bps:
+                if slot is not None:
+                    self._lines.columns.used_bps[slot] += rates_bps[spatial]
+                return Layers(spatial, wish.temporal, False)
+        return Layers(0, wish.temporal, False)
+
+    def add(self, sink: Sink) -> None:
+        """A new subscription; one of video follows its wish from now on."""
+        slot = self._lines.open(sink.transport, self._start_bps(sink.transport))
+        self._fit_capacity()
+        columns = self._lines.columns
+        if sink.source.is_audio:
+            columns.audios[slot] += 1
+        elif sink.wish is not None:
+            source = sink.source
+            source_row = self._rates.acquire(source.handle, len(source.specs), source.announced_bps)
+            self._table.add(sink, slot, source_row)
+            columns.videos[slot] += 1
+            self.set_wish(sink, sink.wish)
+        self._orders.protect(
+            sink, int(self._states.protection.copies[slot]), int(self._states.protection.red[slot])
+        )
+
+    def remove(self, sink: Sink) -> None:
+        """A subscription ended."""
+        slot = self._lines.find(sink.transport.handle)
+        if slot is None:
+            return
+        columns = self._lines.columns
+        if sink.source.is_audio:
+            columns.audios[slot] -= 1
+        elif self._table.remove(sink) is not None:
+            self._rates.release(sink.source.handle)
+            columns.videos[slot] -= 1
+            columns.is_dirty[slot] = True
+
+    def set_wish(self, sink: Sink, wish: Wish) -> None:
+        """A player shows a track otherwise; answered at the next turn, without waiting."""
+        row = self._table.row_of(sink)
+        slot = self._lines.find(sink.transport.handle)
+        if row is not None and slot is not None:
+            self._table.set_wish(row, wish)
+            self._lines.columns.is_dirty[slot] = True
+
+    def close(self, transport: Transport) -> None:
+        """A transport ended; its line is remembered."""
+        slot = self._lines.find(transport.handle)
+        if slot is None:
+            return
+        self._remember(slot, self._ticked_us)
+        self._lines.close(transport.handle)
+        self._estimator.close(slot)
+
+    def estimate_of(self, transport: Transport) -> float | None:
+        """Bits a second that a line is believed to carry; None = nobody has measured."""
+        slot = self._lines.find(transport.handle)
+        if slot is None or not self._lines.columns.has_estimate[slot]:
+            return None
+        return float(self._states.belief.budget_bps[slot])
+
+    def step_of(self, transport: Transport) -> Step:
+        """The step that the subscriber was told of."""
+        slot = self._lines.find(transport.handle)
+        return Step.FULL if slot is None else Step(self._states.ladder.step[slot])
+
+    def snapshot(self) -> dict[str, int]:
+        """How many lines are on which step, by name."""
+        is_open = self._lines.columns.is_open & (self._lines.columns.videos > 0)
+        counts = np.bincount(self._states.ladder.step[is_open], minlength=len(Step))
+        found = Counter({f"downlink_{step.name.lower()}": int(counts[step]) for step in Step})
+        found["downlink_lines"] = len(self._lines)
+        found["downlink_remembered"] = len(self._memory)
+        found["downlink_dropped_rows"] = self._estimator.dropped_rows
+        return dict(found)
+
+    # --- one turn
+
+    def tick(self, now_us: int) -> None:
+        """Look at everything once."""
+        elapsed_us = now_us - self._ticked_us if self._ticked_us else 100_000
+        self._ticked_us = now_us
+        engine = self._registry.engine
+        twcc = parse_rows(engine.drain_twcc(), _engine.TWCC_DTYPE)
+        if not len(self._lines):
+            return
+        transports = parse_rows(engine.snapshot_transports(), _engine.TRANSPORT_DTYPE)
+        encodings = parse_rows(engine.snapshot_encodings(), _engine.ENCODING_DTYPE)
+        measured = read_transports(self._lines, transports)
+        self._open_estimates(now_us)
+        factor = self._states.cost_factor
+        estimates, probes = self._estimator.update(
+            now_us, read_feedback(self._lines, twcc), self._describe(measured, factor)
+        )
+        estimates = _cut(estimates, self._lines.capacity)
+        self._target_bps = estimates.target_bps
+        reserve_bps = self._take_audio(elapsed_us, measured)
+        self._believe(now_us, estimates, measured, reserve_bps)
+        self._protect(now_us, estimates, measured)
+        has_news = self._rates.update(now_us, encodings)
+        self._lines.columns.is_dirty[self._table.slots_of_sources(has_news)] = True
+        self._allocate(now_us)
+        self._pace(now_us, probes)
+        self._tell_steps(now_us)
+        if now_us - self._remembered_us > _REMEMBER_US:
+            self._remembered_us = now_us
+            for slot in np.flatnonzero(self._lines.columns.has_estimate):
+                self._remember(int(slot), now_us)
+
+    def _open_estimates(self, now_us: int) -> None:
+        """Begin with lines whose transports are connected by now."""
+        columns = self._lines.columns
+        for slot in np.flatnonzero(columns.is_open & ~columns.has_estimate):
+            transport = self._lines.transports[slot]
+            if transport is None or transport.state != "connected" or transport.path is None:
+                continue
+            known_bps = self._memory.recall(transport.person, network_of(transport.path.ip), now_us)
+            start_bps = known_bps or int(columns.start_bps[slot])
+            self._estimator.open(
+                int(slot), now_us, start_bps=start_bps, is_known=known_bps is not None
+            )
+            columns.has_estimate[slot] = columns.is_dirty[slot] = True
+            self._states.reset(int(slot))
+
+    def _describe(self, measured: Measured, factor: npt.NDArray[np.float64]) -> EstimatorLines:
+        columns = self._lines.columns
+        needed_bps = (columns.needed_bps + columns.audio_bps) * _ROOM_TO_SHOW
+        # Without video nothing is ever probed for: what is sent shows enough.
+        needed_bps = np.where(columns.videos > 0, needed_bps, 0.0)
+        return EstimatorLines(
+            rtt_us=measured.rtt_us,
+            loss=measured.loss,
+            remb_bps=measured.remb_bps,
+            has_twcc=measured.has_twcc,
+            sent_bps=measured.sent_bps,
+            needed_bps=needed_bps,
+            is_braking=measured.is_braking,
+        )
+
+    def _take_audio(self, elapsed_us: int, measured: Measured) -> npt.NDArray[np.float64]:
+        """Keep what plain audio takes, and return the reserve, redundancy included."""
+        columns = self._lines.columns
+        columns.audio_bps = budget.reserve_audio(
+            elapsed_us,
+            columns.audio_bps,
+            measured.audio_bps,
+            self._states.protection.red,
+            columns.audios > 0,
+        )
+        return np.asarray(columns.audio_bps * (1.0 + self._states.protection.red), np.float64)
+
+    def _believe(
+        self,
+        now_us: int,
+        estimates: Estimates,
+        measured: Measured,
+        reserve_bps: npt.NDArray[np.float64],
+    ) -> None:
+        self._states.belief = budget.believe(
+            now_us,
+            self._states.belief,
+            estimates,
+            sent_bps=measured.sent_bps,
+            used_bps=self._lines.columns.used_bps + reserve_bps,
+            is_braking=measured.is_braking,
+        )
+
+    def _protect(self, now_us: int, estimates: Estimates, measured: Measured) -> None:
+        columns = self._lines.columns
+        before = self._states.protection
+        self._states.protection = protection.choose_protection(
+            now_us,
+            before,
+            loss=np.where(columns.has_estimate, estimates.loss, np.nan),
+            rtt_us=measured.rtt_us,
+            budget_bps=self._states.belief.budget_bps,
+            video_base_bps=columns.base_bps,
+            audio_bps=columns.audio_bps,
+            is_congested=budget.has_queue(estimates, measured.is_braking),
+        )
+        now = self._states.protection
+        has_changed = (now.copies != before.copies) | (now.red != before.red)
+        columns.is_dirty |= has_changed
+        for slot in np.flatnonzero(has_changed & columns.is_open):
+            transport = self._lines.transports[slot]
+            for sink in () if transport is None else list(transport.sinks):
+                self._orders.protect(sink, int(now.copies[slot]), int(now.red[slot]))
+
+    def _allocate(self, now_us: int) -> None:
+        """Fit wishes into budgets where anything that matters has changed."""
+        columns, config = self._lines.columns, self._config
+        reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
+        budgets_bps = np.where(
+            columns.has_estimate, self._states.belief.budget_bps, columns.start_bps
+        )
+        budgets_bps = np.maximum(budgets_bps - reserve_bps, 0.0)
+        moved = np.abs(budgets_bps - columns.settled_bps) > _NOISE * columns.settled_bps
+        is_over = columns.used_bps > budgets_bps
+        is_due = (columns.due_us > 0) & (columns.due_us <= now_us)
+        is_old = now_us - columns.allocated_us > config.refit_s * 1e6
+        wants = columns.is_dirty | moved | is_due | is_old | is_over
+        wants &= columns.is_open & (columns.videos > 0)
+        # What must go down goes first; of the rest those that have waited longest.
+        picked = np.flatnonzero(wants)
+        if picked.size > config.max_lines_per_tick:
+            order = np.lexsort((columns.allocated_us[picked], ~is_over[picked]))
+            picked = np.sort(picked[order[: config.max_lines_per_tick]])
+        if picked.size:
+            self._refit(now_us, picked, budgets_bps)
+
+    def _refit(
+        self, now_us: int, picked: npt.NDArray[np.intp], budgets_bps: npt.NDArray[np.float64]
+    ) -> None:
+        columns = self._lines.columns
+        is_picked = np.zeros(self._lines.capacity, np.bool_)
+        is_picked[picked] = True
+        rows, wanted = self._table.select(is_picked, self._rates.rates_bps)
+        factor = self._states.cost_factor
+        found = allocator.allocate(
+            now_us,
+            budgets_bps[picked],
+            wanted,
+            self._states.pick_allocator(picked),
+            cost_factor=factor[picked],
+        )
+        self._states.put_allocator(picked, found.state)
+        columns.used_bps[picked] = found.used_bps
+        columns.needed_bps[picked] = found.needed_bps
+        columns.base_bps[picked] = found.base_bps
+        columns.raw_step[picked] = found.step
+        columns.due_us[picked] = found.due_us
+        columns.settled_bps[picked] = budgets_bps[picked]
+        columns.allocated_us[picked] = now_us
+        columns.is_dirty[picked] = False
+        for sink, spatial, temporal, is_paused in self._table.take(rows, found):
+            sink.grant(Layers(spatial, temporal, is_paused))
+
+    def _pace(self, now_us: int, probes: list[ProbeOrder]) -> None:
+        columns = self._lines.columns
+        reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
+        paced_bps = budget.pace(now_us, self._states.belief, columns.needed_bps + reserve_bps)
+        is_paced = columns.has_estimate & (columns.videos > 0)
+        self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0))
+        for order in probes:
+            transport = self._lines.transports[order.slot]
+            if transport is not None:
+                transport.probe(order.probe, order.rate_bps, order.duration_us)
+
+    def _tell_steps(self, now_us: int) -> None:
+        columns = self._lines.columns
+        raw = np.where(columns.is_open & (columns.videos > 0), columns.raw_step, Step.FULL)
+        before = self._states.ladder.step
+        self._states.ladder = ladder.update_ladder(now_us, raw, self._states.ladder)
+        for slot in np.flatnonzero((self._states.ladder.step != before) & columns.is_open):
+            transport = self._lines.transports[slot]
+            if transport is not None:
+                self._registry.counters["downlink_steps"] += 1
+                reason = "server" if self._ticker.is_late else "downlink"
+                self._orders.tell_step(transport, Step(self._states.ladder.step[slot]), reason)
+
+    # --- small things
+
+    def _believed(self, slot: int) -> float:
+        if self._lines.columns.has_estimate[slot]:
+            return float(self._states.belief.budget_bps[slot] or self._target_bps[slot])
+        return float(self._lines.columns.start_bps[slot])
+
+    def _start_bps(self, transport: Transport) -> int:
+        config = self._config
+        return config.cellular_start_bps if transport.is_cellular else config.start_bps
+
+    def _remember(self, slot: int, now_us: int) -> None:
+        transport = self._lines.transports[slot]
+        if transport is None or transport.path is None:
+            return
+        if self._lines.columns.has_estimate[slot]:
+            network = network_of(transport.path.ip)
+            rate_bps = int(self._target_bps[slot])
+            self._memory.remember(transport.person, network, rate_bps, now_us)
+
+    def _fit_capacity(self) -> None:
+        """Let the columns of all parts grow with the lines."""
+        more = self._lines.capacity - self._states.size
+        if more > 0:
+            self._states.grow(more)
+            self._target_bps = np.concatenate([self._target_bps, np.zeros(more)])
+
+
+def _cut(estimates: Estimates, capacity: int) -> Estimates:
+    """The estimator grows by itself, in steps of its own."""
+    columns = {name: values[:capacity] for name, values in estimates._asdict().items()}
+    return Estimates(**columns)
