@@ -49,14 +49,15 @@ def parse_codec(name: str) -> Codec | None:
 class CodecPolicy:
     """What a session may negotiate.
 
-    RED (RFC 2198) doubles the audio rate, so it is left out of answers unless asked for: a client
-    whose answer lacks it sends plain Opus.
+    RED (RFC 2198) is agreed on with both sides: publishers send each frame twice, which heals what
+    their uplink loses for everybody (a client whose answer lacks RED sends plain Opus), and
+    subscribers are sent it only where and when their own link loses packets.
     """
 
     audio: tuple[Codec, ...] = (Codec.OPUS,)
     video: tuple[Codec, ...] = (Codec.VP8, Codec.H264, Codec.VP9, Codec.AV1)
-    allows_red_from_publishers: bool = False
-    allows_red_to_subscribers: bool = False
+    allows_red_from_publishers: bool = True
+    allows_red_to_subscribers: bool = True
 
     def allows(self, codec: Codec, *, from_publisher: bool) -> bool:
         """Whether a section in this direction may carry the codec."""

@@ -108,7 +108,8 @@ class SectionClaims:
             codecs=pending.wanted_codecs,
             uses_dtx=models.AudioTrackFeature.TF_NO_DTX not in features,
             is_stereo=pending.request.stereo or models.AudioTrackFeature.TF_STEREO in features,
-            allows_red=not pending.request.disable_red,
+            # Encrypted end to end, RED's headers are not readable either.
+            allows_red=not pending.request.disable_red and not pending.info.encryption,
         )
 
     def _find(self, offered: OfferedTrack) -> PendingTrack | None:

@@ -186,6 +186,7 @@ def _subscribe(room: Room, participant: Participant, track: PublishedTrack) -> N
         stream_id=f"{track.publisher_sid}|{track.sid}",
         track_id=track.sid,
         codecs=track.codecs,
+        allows_red=not track.info.encryption,
     )
     subscription = TrackSubscription(track, media)
     participant.subscriptions[track.sid] = subscription

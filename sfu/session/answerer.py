@@ -170,7 +170,8 @@ class Answerer:
         if section.claim is None:
             return
         wanted = section.claim
-        if not wanted.allows_red:
+        # Music in two channels would take 250 kb/s.
+        if not wanted.allows_red or wanted.is_stereo:
             section.formats = [e for e in section.formats if e.codec is not Codec.RED]
         # An explicit wish first; else RED before Opus, as senders use the first answered codec.
         order = wanted.codecs or ((Codec.RED,) if section.kind == "audio" else ())

@@ -27,6 +27,8 @@ _DATA_PROTOCOLS = frozenset({"UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP"})
 _FEEDBACK = frozenset({"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"})
 _TWCC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 SCTP_PORT = 5000
+# Opus parameters that are not echoed.
+_DECIDED = ("stereo", "usedtx", "useinbandfec")
 
 
 @dataclass(slots=True)
@@ -84,7 +86,10 @@ class Section:
     def sink_payloads(self) -> list[Payload]:
         """One payload type per codec, the first in order of preference."""
         chosen: dict[Codec, Payload] = {}
+        allows_red = self.subscription is None or self.subscription.allows_red
         for entry in self.formats:
+            if entry.codec is Codec.RED and not allows_red:
+                continue
             chosen.setdefault(entry.codec, entry.payload)
         return list(chosen.values())
 
@@ -188,15 +193,16 @@ def _answer_fmtp(section: Section, entry: AcceptedFormat) -> str:
     """Echoes an fmtp, but for what an Opus sender should do, which its claim decides.
 
     `stereo` and `usedtx` say what their writer would like to get (RFC 7587 §6.1), so the peer's own
-    values are never echoed.
+    values are never echoed. In-band FEC is always of use: every decoder that hears it can use it.
     """
     if entry.codec is not Codec.OPUS:
         return entry.format.fmtp
     kept = [
         part.strip()
         for part in entry.format.fmtp.split(";")
-        if part.strip() and part.strip().partition("=")[0].lower() not in ("stereo", "usedtx")
+        if part.strip() and part.strip().partition("=")[0].lower() not in _DECIDED
     ]
+    kept.append("useinbandfec=1")
     if section.claim is not None and section.claim.uses_dtx:
         kept.append("usedtx=1")
     if section.claim is not None and section.claim.is_stereo:

@@ -184,6 +184,7 @@ class Session:
         stream_id: str,
         track_id: str,
         codecs: Sequence[Codec] = (),
+        allows_red: bool = True,
     ) -> Subscription:
         """Adds a source for the peer; it flows after the next negotiation.
 
@@ -193,8 +194,10 @@ class Session:
             track_id: second token.
             codecs: what the source comes in. They are listed first; where the peer has none of
                 them, `on_unsupported` is called. Empty = anything.
+            allows_red: see `Subscription`.
         """
         subscription = Subscription(source, stream_id=stream_id, track_id=track_id, codecs=codecs)
+        subscription.allows_red = allows_red
         self._state.subscriptions.append(subscription)
         return subscription
 

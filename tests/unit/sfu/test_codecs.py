@@ -91,11 +91,11 @@ def test_red_only_where_the_policy_allows_it(from_publisher: bool) -> None:
         found = accept_formats([OPUS, RED], "audio", policy, from_publisher=from_publisher)
         return [entry.codec for entry in found]
 
-    assert codecs(CodecPolicy()) == [Codec.OPUS]
-    allowing = CodecPolicy(
-        allows_red_from_publishers=from_publisher, allows_red_to_subscribers=not from_publisher
+    assert codecs(CodecPolicy()) == [Codec.OPUS, Codec.RED]
+    refusing = CodecPolicy(
+        allows_red_from_publishers=not from_publisher, allows_red_to_subscribers=from_publisher
     )
-    assert codecs(allowing) == [Codec.OPUS, Codec.RED]
+    assert codecs(refusing) == [Codec.OPUS]
 
 
 def test_red_alone_is_nothing() -> None:

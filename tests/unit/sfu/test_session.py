@@ -8,11 +8,13 @@ from fake_transport import CANDIDATES, SDP_DIR, FakeSource, FakeTransport, read_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfu.codecs import CodecPolicy
+from sfu.codecs import AcceptedFormat, CodecPolicy
 from sfu.ids import Codec
 from sfu.sdp import SdpError, SessionDescription, parse_sdp
+from sfu.sdp.model import PayloadFormat
 from sfu.sdp.parse import MAX_SECTIONS
 from sfu.session import OfferedTrack, Refusal, Session, SessionError, Subscription, TrackClaim
+from sfu.session.section import Section
 
 AUDIO_CID = "2ae78f9f-cb29-4f2a-bc35-ea6d002973a9"
 VIDEO_CID = "116eeeaf-73f2-4cf7-a7ab-9b1fcdc35ff3"
@@ -187,11 +189,31 @@ def test_wanted_codec_is_answered_first_with_its_fmtp() -> None:
 def test_opus_follows_the_track_and_not_the_offer() -> None:
     def fmtp(claim: TrackClaim) -> dict[str, str]:
         answer = Peer().offer("js_dual_publish_offer", lambda t: claim)
-        return answer.media[1].payloads[0].parameters
+        opus = next(p for p in answer.media[1].payloads if p.encoding == "opus")
+        return opus.parameters
 
     base = {"minptime": "10", "useinbandfec": "1"}
     assert fmtp(TrackClaim()) == {**base, "usedtx": "1"}
     assert fmtp(TrackClaim(uses_dtx=False, is_stereo=True)) == {**base, "stereo": "1"}
+
+
+def test_in_band_fec_is_wanted_whatever_the_offer_says() -> None:
+    offer = read_sdp("js_dual_publish_offer").replace(";useinbandfec=1", "")
+    assert "useinbandfec" not in offer
+    opus = next(p for p in Peer().offer(offer).media[1].payloads if p.encoding == "opus")
+    assert opus.parameters["useinbandfec"] == "1"
+
+
+def test_sound_encrypted_end_to_end_never_leaves_as_red() -> None:
+    formats = [
+        AcceptedFormat(codec, PayloadFormat(pt, name, 48_000, 2), None)
+        for codec, pt, name in ((Codec.OPUS, 111, "opus"), (Codec.RED, 63, "red"))
+    ]
+    subscription = Peer().subscribe(is_audio=True)
+    section = Section("1", "audio", formats=formats, subscription=subscription)
+    assert [payload.codec for payload in section.sink_payloads()] == [Codec.OPUS, Codec.RED]
+    subscription.allows_red = False
+    assert [payload.codec for payload in section.sink_payloads()] == [Codec.OPUS]
 
 
 def test_red_is_answered_first_when_policy_and_claim_allow_it() -> None:
@@ -202,6 +224,7 @@ def test_red_is_answered_first_when_policy_and_claim_allow_it() -> None:
 
     assert audio(TrackClaim(), allows=True) == ["red", "opus"]
     assert audio(TrackClaim(allows_red=False), allows=True) == ["opus"]
+    assert audio(TrackClaim(is_stereo=True), allows=True) == ["opus"]
     assert audio(TrackClaim(), allows=False) == ["opus"]
 
 
@@ -230,7 +253,7 @@ def test_nack_for_audio_is_neither_offered_nor_answered_without_a_repair_stream(
     subscriber.subscribe(is_audio=True)
     offered = parse_sdp(subscriber.session.create_offer())
     audio = next(media for media in offered.media if media.kind == "audio")
-    assert [p.feedback for p in audio.payloads] == [("transport-cc",)]
+    assert [p.feedback for p in audio.payloads] == [("transport-cc",)] * 2
 
 
 def test_held_track_is_accepted_and_claimed_later_without_a_negotiation() -> None:
@@ -537,7 +560,7 @@ def test_offers_a_section_for_each_subscription() -> None:
     _, audio, video = offer.media
     assert audio.direction == video.direction == "sendonly"
     assert (audio.mid, video.mid) == ("1", "2") and offer.bundled_mids == ("0", "1", "2")
-    assert audio.formats == ("111",) and video.formats[0] == "108"
+    assert audio.formats == ("111", "63") and video.formats[0] == "108"
     assert {"96", "97"} <= set(video.formats)
     assert video.msids[0].stream == "PA_1|TR_v"
     assert "goog-remb" not in video.payloads[0].feedback
