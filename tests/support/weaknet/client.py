@@ -198,7 +198,7 @@ class Viewer(Client):
             await self._note_levels()
 
     async def _note_levels(self) -> None:
-        counted = {"video": (0, 0, 0), "audio": (0, 0, 0)}
+        counted = {"video": (0, 0, 0, 0), "audio": (0, 0, 0, 0)}
         for kind, track in list(self._tracks.items()):
             for each in await track.get_stats():
                 if each.WhichOneof("stats") == "inbound_rtp":
@@ -206,6 +206,7 @@ class Viewer(Client):
                     counted[kind] = (
                         inbound.bytes_received,
                         inbound.concealed_samples,
+                        inbound.silent_concealed_samples,
                         inbound.total_samples_received,
                     )
         video, audio = counted["video"], counted["audio"]

@@ -28,6 +28,7 @@ class Level(NamedTuple):
     video_bytes: int
     audio_bytes: int
     concealed: int
+    silent: int  # of them, played as silence or comfort noise
     samples: int
 
 
@@ -120,6 +121,7 @@ def figures(notes: Notes, captured_us: dict[int, int]) -> dict[str, Any]:
         "delay_p50_ms": _rounded(percentile(delays_ms, 0.5)),
         "delay_p95_ms": _rounded(percentile(delays_ms, 0.95)),
         "concealed_percent": concealed_percent(notes.levels),
+        "silent_percent": silent_percent(notes.levels),
         "join_s": None if notes.joined_us is None else _s(notes.joined_us - notes.go_us),
         "first_picture_s": _s(fresh[0].at_us - notes.go_us) if fresh else None,
         "frames": len(fresh),
@@ -144,6 +146,13 @@ def concealed_percent(levels: Sequence[Level]) -> float | None:
     if not levels or not levels[-1].samples:
         return None
     return round(100 * levels[-1].concealed / levels[-1].samples, 2)
+
+
+def silent_percent(levels: Sequence[Level]) -> float | None:
+    """Of those, what was silence: nothing had come for so long that nothing was made up."""
+    if not levels or not levels[-1].samples:
+        return None
+    return round(100 * levels[-1].silent / levels[-1].samples, 2)
 
 
 def _kbps(notes: Notes, from_us: int = 0) -> float | None:
