@@ -129,10 +129,11 @@ async def test_what_the_server_switched_off_stays_off(person) -> None:
         ["full", {}],
         ["slow", {}],
         ["slow", {"q": False, "h": False, "f": False}],
+        ["sound", {}],
+        ["slow", {}],
     ]
     assert await phone.page.evaluate(_SWITCH, [steps]) == [
-        *("qhf", "qh", "qhf", "qh", "f", "qh", "f"),
-        "f",
+        *("qhf", "qh", "qhf", "qh", "f", "qh", "f", "f", "", "f"),
     ]
 
 
@@ -163,7 +164,10 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
     await rep.page.evaluate("carriesBps = 30_000")
     await rep.page.wait_for_selector("#line:has-text('画面先停，声音还在')")
     await rep.page.wait_for_selector('#quality[data-level="0"]')
-    assert await rep.page.evaluate("filmed.track === null")
+    assert await rep.page.evaluate(_LAYERS) == []
+    # HQ keeps the last picture, and is told how old it is.
+    await host.page.wait_for_selector('.tile[data-kind="walk"] .tile-age:has-text("秒前")')
+    assert await host.page.locator(".tile.dark-tile").count() == 0
     # The rep still sees what the camera sees, and the microphone is on.
     await rep.until_seen("#film")
     assert await rep.page.get_attribute("#microphone", "aria-pressed") == "true"
@@ -171,4 +175,5 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
     await rep.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=30_000)
     await rep.page.wait_for_selector('#quality[data-level="3"]')
     await host.until_seen('.tile[data-kind="walk"] video')
+    await host.page.wait_for_selector('.tile[data-kind="walk"] .tile-age', state="hidden")
     assert rep.taps == 2

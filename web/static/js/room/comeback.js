@@ -73,7 +73,7 @@ async function receivedBytes(room) {
 }
 
 /** Whether anything comes in from the server now; unknown counts as no. @param {any} room */
-async function isLineAlive(room) {
+export async function isLineAlive(room) {
   const before = await receivedBytes(room);
   if (before === null) return false;
   await new Promise((resolve) => setTimeout(resolve, LISTEN_MS));

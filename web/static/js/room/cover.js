@@ -4,9 +4,12 @@ import { byId, el, icon } from "../lib/dom.js";
 import { hasText, page, t } from "../lib/page.js";
 import { announce, buzz } from "../lib/say.js";
 import { livekit } from "../media/livekit.js";
+import { isLineAlive } from "./comeback.js";
 
 /** Short breaks pass without words; the picture simply stands still. */
 const SAID_AFTER_MS = 700;
+/** What still works is looked at this often. */
+const LOOK_MS = 2000;
 /** After this long the person is told what he himself could do. */
 const LONG_MS = 60_000;
 
@@ -15,7 +18,7 @@ export function showCover(session) {
   const cover = byId("cover");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  const hide = () => { clearTimeout(timer); cover.hidden = true; cover.replaceChildren(); };
+  const hide = () => { clearTimeout(timer); timer = undefined; cover.hidden = true; cover.replaceChildren(); };
 
   const show = (/** @type {string} */ kind, /** @type {string} */ title, /** @type {(Node | string | false)[]} */ ...rest) => {
     cover.dataset.kind = kind;
@@ -25,11 +28,20 @@ export function showCover(session) {
     /** @type {HTMLElement | null} */ (cover.querySelector(".main"))?.focus();
   };
 
-  const say = (/** @type {string} */ key) => show("wait", t("quality.reconnecting"), el("p", { class: "quiet" }, t(key)));
-
-  const wait = (/** @type {boolean} */ hasMedia) => {
-    say(hasMedia ? "stage.reconnecting_with_media" : "stage.reconnecting_help");
-    timer = setTimeout(() => say("stage.reconnecting_long"), LONG_MS);
+  const wait = async (/** @type {boolean} */ hasMedia) => {
+    const began = performance.now();
+    let said = "";
+    const tell = async () => {
+      const mine = timer;
+      const isLong = performance.now() - began > LONG_MS;
+      const key = hasMedia && await isLineAlive(session.room) ? "stage.reconnecting_with_media" : isLong ? "stage.reconnecting_long" : "stage.reconnecting_help";
+      // Over meanwhile, or in another state.
+      if (mine !== timer) return;
+      if (key !== said) show("wait", t("quality.reconnecting"), el("p", { class: "quiet" }, t(key)));
+      said = key;
+      timer = setTimeout(tell, LOOK_MS);
+    };
+    await tell();
   };
 
   const over = (/** @type {string} */ reason) => {

@@ -41,7 +41,7 @@ function row(room, participant, redraw) {
   const face = kind === "camera" ? icon("cctv") : handOf(participant) ? icon("hand", "icon-s") : initialOf(name);
   return el("li", { class: handOf(participant) ? "person hand-up" : "person" },
     el("span", { class: "person-face", "aria-hidden": "true" }, face),
-    el("span", { class: "person-text" }, el("b", {}, participant.isLocal ? t("room.you", { name }) : name), el("small", {}, doing(participant)), bars.node),
+    el("span", { class: "person-text" }, el("b", {}, participant.isLocal ? t("room.you", { name }) : name), el("span", { class: "person-sub" }, el("small", {}, doing(participant)), bars.node)),
     kind === "camera" ? null : el("span", { class: isHeard ? "" : "off" }, icon(isHeard ? "mic" : "mic-off", "icon-s"), el("span", { class: "sr-only" }, t(isHeard ? "people.heard" : "people.not_heard"))),
     el("span", { class: isSeen ? "" : "off" }, icon(isSeen ? "camera" : "camera-off", "icon-s"), el("span", { class: "sr-only" }, t(isSeen ? "people.seen" : "people.not_seen"))),
     manage);

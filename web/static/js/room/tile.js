@@ -91,9 +91,10 @@ export class Tile {
 
   /** Say how old the picture is, where the network keeps it from moving. */
   tellAge() {
-    if (this.participant.isLocal || this.node.hidden) return;
-    const isWeak = this.source === "camera" && (levelOf(this.participant.connectionQuality) ?? 3) < 2;
-    this.still.tell(this.node.getAttribute("aria-label") ?? "", Boolean(this.track) && (isWeak || this.track.streamState === "paused"));
+    if (this.participant.isLocal || this.node.hidden || document.visibilityState === "hidden") return;
+    // Phones and faces always move; a shared screen or a store camera may stand still for its own reasons.
+    const isMoving = this.source === "camera" && this.kind !== "camera";
+    this.still.tell(this.node.getAttribute("aria-label") ?? "", Boolean(this.track) && (isMoving || this.track.streamState === "paused"));
   }
 
   /** @param {import("./stills.js").Still} still */

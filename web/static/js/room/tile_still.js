@@ -8,6 +8,8 @@ import { t } from "../lib/page.js";
 
 /** A film that stands for longer than this is said to be old, if the network is why. */
 const OLD_MS = 3000;
+/** Not told for so long, the tile was out of sight: nothing moved because nobody looked. */
+const AWAY_MS = 2500;
 
 /**
  * The server's clock against ours, from the fastest still so far: its journey counts as none.
@@ -32,6 +34,8 @@ export class TileStill {
     this.takenAt = 0;
     /** When the film last moved; 0: not yet. */
     this.movedAt = 0;
+    this.toldAt = 0;
+    this.inSightFrom = 0;
     this.isWatching = false;
     this.image.addEventListener("load", () => { this.image.hidden = !this.url; });
     this.image.addEventListener("error", () => this.clear());
@@ -71,12 +75,15 @@ export class TileStill {
   /**
    * Say how old the picture is.
    * @param {string} name of what it shows
-   * @param {boolean} isHeld the network keeps the film from moving
+   * @param {boolean} isHeld nothing but the network keeps the film from moving
    */
   tell(name, isHeld) {
     this.watch();
     const now = Date.now();
-    const since = this.url ? this.takenAt : isHeld ? this.movedAt : 0;
+    if (now - this.toldAt > AWAY_MS) this.inSightFrom = now;
+    this.toldAt = now;
+    const mayBeOld = isHeld && now - this.inSightFrom > OLD_MS;
+    const since = this.url ? this.takenAt : mayBeOld ? this.movedAt : 0;
     const age = now - since;
     this.ageNode.hidden = !since || (!this.url && age < OLD_MS);
     if (this.ageNode.hidden) return;

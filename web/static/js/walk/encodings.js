@@ -13,10 +13,9 @@ const SHARP = {
   full: { maxFramerate: 8, maxBitrate: 700_000 },
   reduced: { maxFramerate: 6, maxBitrate: 350_000 },
   slow: { maxFramerate: 5, maxBitrate: 200_000 },
-  sound: { maxFramerate: 5, maxBitrate: 200_000 },
 };
 /** Where the browser sends one layer only: the same, by rung. */
-const SINGLE = { full: {}, reduced: { maxFramerate: 12, maxBitrate: 400_000 }, slow: SHARP.slow, sound: SHARP.slow };
+const SINGLE = { full: {}, reduced: { maxFramerate: 12, maxBitrate: 400_000 }, slow: SHARP.slow };
 
 /**
  * The layers a rung allows and what they may cost.
@@ -26,8 +25,10 @@ const SINGLE = { full: {}, reduced: { maxFramerate: 12, maxBitrate: 400_000 }, s
  * @returns {RTCRtpEncodingParameters[]}
  */
 export function layersOf(published, rung, isShelf) {
+  // Not muted: to the others it is the same picture, held; and the camera stays on for who films.
+  if (rung === "sound") return published.map((layer) => ({ ...layer, active: false }));
   if (published.length < 2) return published.map((layer) => ({ ...layer, ...(isShelf ? SHARP : SINGLE)[rung] }));
-  const isSharp = isShelf || rung === "slow" || rung === "sound";
+  const isSharp = isShelf || rung === "slow";
   return published.map((layer) => {
     const isTop = layer.rid === TOP;
     if (isSharp) return { ...layer, ...(isTop && SHARP[rung]), active: isTop };

@@ -47,7 +47,6 @@ export class Uplink {
     /** @type {RTCRtpEncodingParameters[]} */
     this.published = [];
     this.layers = new LayerSwitch();
-    this.isPaused = false;
     this.isBusy = false;
     setInterval(() => this.tick(), EVERY_MS);
   }
@@ -56,7 +55,6 @@ export class Uplink {
   use(publication) {
     this.publication = publication;
     this.sender = null;
-    this.isPaused = false;
     this.tick();
   }
 
@@ -90,12 +88,6 @@ export class Uplink {
 
   /** @param {Rung} rung */
   async apply(rung) {
-    const isPaused = rung === "sound";
-    if (isPaused !== this.isPaused) {
-      // Not muted: muting would switch the camera off under the rep's eyes.
-      await (isPaused ? this.publication.pauseUpstream() : this.publication.resumeUpstream());
-      this.isPaused = isPaused;
-    }
     const sender = /** @type {RTCRtpSender} */ (this.sender);
     const parameters = sender.getParameters();
     if (parameters.encodings.length !== this.published.length) return;
