@@ -34,6 +34,13 @@ TRANSPORT_DTYPE = np.dtype(
         ("dropped_unknown", "<u4"),  # SSRC or payload type nobody negotiated
         ("dropped_malformed", "<u4"),
         ("last_received_us", "<u8"),
+        ("has_twcc", "u1"),  # transport-wide feedback came at least once
+        ("is_braking", "u1"),  # 0 no, 1 the link's queue grew, 2 nothing is heard any more
+        ("budget_bps", "<u4"),  # in force: as ordered, or less while braking; 0 = none
+        ("waiting_us", "<u4"),  # age of the oldest packet that waits to be sent
+        ("last_feedback_us", "<u8"),  # TWCC, 0 = never
+        ("audio_bps", "<u4"),  # sent over the last second
+        ("sent_bps", "<u4"),  # over the last second, all of RTP, RTCP and DTLS
     ]
 )
 ENCODING_DTYPE = np.dtype(
@@ -59,6 +66,9 @@ ENCODING_DTYPE = np.dtype(
         ("width", "<u2"),
         ("height", "<u2"),
         ("last_received_us", "<u8"),
+        ("bitrate_t0_bps", "<u4"),  # of the lowest temporal layer, over the last second
+        ("bitrate_t1_bps", "<u4"),  # of the two lowest together
+        ("num_temporal", "u1"),  # temporal layers seen lately, at least 1
     ]
 )
 SINK_DTYPE = np.dtype(
@@ -77,6 +87,9 @@ SINK_DTYPE = np.dtype(
         ("rtx_missed", "<u4"),  # asked for, not had or over budget
         ("plis_received", "<u4"),
         ("jitter_ts", "<u4"),
+        ("temporal", "i1"),  # highest temporal layer being forwarded, -1 = nothing yet
+        ("copies_sent", "<u4"),  # unrequested ones of set_protection
+        ("left_out", "<u4"),  # packets left out because the budget was too small
     ]
 )
 TWCC_DTYPE = np.dtype(
@@ -86,5 +99,7 @@ TWCC_DTYPE = np.dtype(
         ("seq", "<u2"),
         ("sent_us", "<u8"),
         ("received_us", "<u8"),  # the receiver's clock, unwrapped; 0 = reported lost
+        ("probe", "<u4"),  # of Engine.probe; 0 = none
+        ("flags", "u1"),  # 1 = retransmission, copy or padding, 2 = audio
     ]
 )

@@ -69,6 +69,18 @@ class _Orders:
         """Audio: earlier frames that each packet carries again, 0 (plain Opus) to 2. Without effect
         where the sink has no payload type for RED."""
 
+    def set_budget(self, transport: int, rate_bps: int) -> None:
+        """What the link is believed to carry, for everything sent to this peer. Video and
+        retransmissions then wait their turn; audio never does. 0 = no limit, as at first."""
+
+    def probe(self, transport: int, probe: int, rate_bps: int, duration_us: int) -> None:
+        """A probe cluster at this rate, at most 100 ms and 100 kB. `probe` (not 0) comes back in
+        the rows of drain_twcc. One at a time: another one replaces it."""
+
+    def set_protection(self, sink: int, copies: int) -> None:
+        """Every video packet is followed by so many copies (0..3) on the retransmission stream, as
+        far as the budget has room."""
+
     def remove_sink(self, sink: int) -> None: ...
     def request_keyframe(self, source: int, encoding: int = 255) -> None: ...
     def add_tap(self, source: int, max_bytes: int = 8_000_000, lowest: bool = False) -> int:

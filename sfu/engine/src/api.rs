@@ -208,6 +208,15 @@ pub enum Command {
     },
     /// New layer orders.
     SetLayers { sink: SinkId, layers: Layers },
+    /// What the link to a peer is believed to carry, for everything sent to it. Video and
+    /// retransmissions then wait their turn; audio never does. 0 = no limit, nothing waits.
+    SetBudget { transport: TransportId, rate_bps: u32 },
+    /// A probe cluster: at most 100 ms and 100 kB at `rate_bps`, evenly spread: waiting media, then
+    /// copies of recent packets, then padding. `probe` comes back in the feedback rows.
+    Probe { transport: TransportId, probe: u32, rate_bps: u32, duration_us: u32 },
+    /// Every video packet of the sink is followed by so many copies (0..=3) on its retransmission
+    /// stream, as far as there is room.
+    SetProtection { sink: SinkId, copies: u8 },
     /// Ends a subscription.
     RemoveSink { sink: SinkId },
     /// Asks the publisher for a key frame, within the source's budget. `encoding` 255 = all active.

@@ -137,7 +137,7 @@ fn the_round_trip_comes_from_receiver_reports_and_is_never_negative() {
         let mut rows = Vec::new();
         stage.world.core.snapshot_transports(stage.world.now, &mut rows);
         let id = stage.world.peers[stage.subscriber].id.0.to_le_bytes();
-        let row = rows.chunks_exact(72).find(|row| row[..4] == id).unwrap();
+        let row = rows.chunks_exact(98).find(|row| row[..4] == id).unwrap();
         u32::from_le_bytes(row[8..12].try_into().unwrap())
     };
     assert!((19_000..22_000).contains(&rtt_us(&stage)), "{}", rtt_us(&stage));
@@ -160,7 +160,7 @@ fn transport_wide_reports_become_rows() {
         stage.world.core.drain_twcc(&mut rows);
     }
     let id = stage.world.peers[stage.subscriber].id.0.to_le_bytes();
-    let rows: Vec<&[u8]> = rows.chunks_exact(24).collect();
+    let rows: Vec<&[u8]> = rows.chunks_exact(29).collect();
     assert!(rows.len() > 40, "{}", rows.len());
     let u64_at = |row: &[u8], at: usize| u64::from_le_bytes(row[at..at + 8].try_into().unwrap());
     let lost = rows.iter().filter(|row| u64_at(row, 16) == 0).count();

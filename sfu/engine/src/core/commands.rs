@@ -45,7 +45,7 @@ impl Core {
                 self.schedule_transport(now, index);
                 is_set.then_some(())
             }
-            Command::SendDtls { transport, data } => self.send_dtls(transport.0, &data),
+            Command::SendDtls { transport, data } => self.send_dtls(now, transport.0, &data),
             Command::RemoveTransport { transport } => self.remove_transport(now, transport.0),
             Command::AddSource { source, transport, config } => {
                 self.add_source(source.0, transport.map(|transport| transport.0), config)
@@ -64,6 +64,13 @@ impl Core {
         match command {
             Command::MuteSource { source, muted } => self.mute_source(now, source.0, muted),
             Command::SetLayers { sink, layers } => self.set_layers(now, sink.0, layers),
+            Command::SetBudget { transport, rate_bps } => {
+                self.set_budget(now, transport.0, rate_bps)
+            }
+            Command::Probe { transport, probe, rate_bps, duration_us } => {
+                self.start_probe(now, transport.0, probe, rate_bps, duration_us)
+            }
+            Command::SetProtection { sink, copies } => self.set_protection(sink.0, copies),
             Command::RequestKeyframe { source, encoding } => {
                 let index = self.sources.index(source.0)?;
                 self.want_key(now, index, encoding);
@@ -110,12 +117,14 @@ impl Core {
         Some(())
     }
 
-    fn send_dtls(&mut self, id: u32, data: &[u8]) -> Option<()> {
-        let path = self.transports.by_id_mut(id)?.ice.selected();
+    fn send_dtls(&mut self, now: Micros, id: u32, data: &[u8]) -> Option<()> {
+        let transport = self.transports.by_id_mut(id)?;
+        let path = transport.ice.selected();
         let Some(path) = path.filter(|_| data.len() <= MAX_DTLS) else {
             self.counters.dropped_replies += 1;
             return Some(());
         };
+        transport.pacer.on_sent_other(now, data.len() as u64);
         self.replies.push(path, data.len(), &mut self.counters, |room| {
             room.copy_from_slice(data);
             Some(data.len())
@@ -137,6 +146,7 @@ impl Core {
             self.remove_source(source);
         }
         self.transports.remove(id);
+        self.paced.remove(index);
         self.by_ufrag.retain(|_, &mut owner| owner != index);
         let is_its = |&(_, owner): &(&Path, &u32)| *owner == index;
         let paths: Vec<Path> = self.by_path.iter().filter(is_its).map(|(path, _)| *path).collect();
@@ -230,6 +240,7 @@ impl Core {
         if let Some(transport) = self.transports.get_mut(sink.transport) {
             transport.sinks.retain(|&at| at != index);
             transport.num_asked = 0;
+            transport.held.retain(|&(at, _)| at != index);
             transport.retire(sink.output.ssrc, sink.flow.next_start());
             if sink.output.rtx_ssrc != 0 {
                 let rtx = FlowStart {

@@ -96,6 +96,27 @@ pub fn write_rtx(
     Some(at + payload_len)
 }
 
+/// Writes a retransmission packet that carries nothing but padding, as bandwidth probes do.
+pub fn write_padding(
+    room: &mut [u8],
+    writer: &RtpWriter,
+    output: &mut Output,
+    out_ts: u32,
+    values: &Values,
+) -> Option<usize> {
+    let header = RtpHeader {
+        is_marker: false,
+        pt: output.any_rtx_payload_type()?,
+        seq: output.rtx_seq,
+        ts_rtp: out_ts,
+        ssrc: output.rtx_ssrc,
+    };
+    let at = writer.write_header(room, &header, &extensions(output, None, values))?;
+    let len = append_padding(room, at, u8::MAX)?;
+    output.rtx_seq = output.rtx_seq.wrapping_add(1);
+    Some(len)
+}
+
 /// The stored packet, `Some(None)` for parameter sets; `None` if it is gone.
 fn stored<'a>(encoding: &'a Encoding, outgoing: &Outgoing) -> Option<Option<Stored<'a>>> {
     match outgoing.content {

@@ -98,6 +98,24 @@ counters! {
     rtx_sent,
     /// Retransmissions refused: not held any more, over budget, or asked too often.
     rtx_missed,
+    /// Copies in advance sent.
+    copies_sent,
+    /// Copies in advance for which there was no room in time.
+    copies_dropped,
+    /// Packets of nothing but padding, sent to fill probes.
+    padding_sent,
+    /// Probes begun.
+    probes,
+    /// Probes refused: nothing to send, or nobody to send it to.
+    probes_refused,
+    /// Probes that did not reach their size.
+    probes_unfilled,
+    /// Times that a sink gave up what waited for room, for a newer key frame.
+    lag_jumps,
+    /// Times that a subscriber's rate was cut because the queue in its link grew.
+    brakes,
+    /// Times that a subscriber was heard again after a silence that had stopped its video.
+    brake_ends,
     /// Packets recovered by a publisher's retransmission.
     rtx_received,
     /// Audio packets sent with earlier frames in them.

@@ -125,6 +125,8 @@ impl Core {
                 write_binding_success(out, &message.transaction_id, path.remote, key)
             });
         }
+        transport.pacer.on_sent_other(now, ANSWER_SIZE_MAX as u64);
+        self.end_silence(now, index);
         self.schedule_transport(now, index);
         self.announce_transport(now, index);
     }
@@ -166,9 +168,21 @@ impl Core {
         let is_news = transport.ice.state() != TransportState::Connected
             || transport.ice.selected() != Some(path);
         transport.ice.on_media(now, path);
+        let is_paced = transport.pacer.is_on();
         if is_news {
             self.schedule_transport(now, index);
             self.announce_transport(now, index);
+        }
+        if is_paced {
+            self.end_silence(now, index);
+        }
+    }
+
+    /// A peer that nothing was heard of is there again.
+    fn end_silence(&mut self, now: Micros, index: u32) {
+        let transport = self.transports.get_mut(index);
+        if let Some(silent_for_us) = transport.and_then(|one| one.pacer.brake.on_heard(now)) {
+            self.resume(now, index, silent_for_us);
         }
     }
 }

@@ -5,10 +5,10 @@
 
 use crate::api::{Event, Micros, SinkId};
 use crate::media::encoding::Encoding;
-use crate::media::flow::{Content, Flow, Outgoing};
-use crate::media::output::NotResent;
+use crate::media::flow::{Content, Flow, Outgoing, Pace};
 use crate::media::sink::Sink;
 use crate::media::source::Source;
+use crate::media::twcc::Sort;
 
 use super::bundle::{Bundle, Exit};
 use super::compose::{Values, Written, write_media, write_rtx};
@@ -26,6 +26,7 @@ impl Core {
             self.feed_taps(now, index);
         }
         self.pull_busy(now, out);
+        self.serve_paced(now, out);
         for index in dirty.drain(..) {
             if let Some(source) = self.sources.get_mut(index) {
                 source.is_dirty = false;
@@ -49,9 +50,15 @@ impl Core {
             let Some(transport) = self.transports.get_mut(sink.transport) else {
                 continue;
             };
+            let pace = pace_of(now, source, transport);
             let step = Step { now, egress: &mut *out, counters: &mut self.counters };
-            let result = pull_sink(step, source, sink, transport, &mut self.bundle);
+            let result = pull_sink(step, source, sink, transport, &mut self.bundle, pace);
             wanted_keys |= result.needs_key;
+            let is_waiting = pace.is_some_and(|pace| pace.is_held) || sink.flow.is_behind();
+            if is_waiting || sink.output.has_copies() {
+                let due_us = transport.pacer.on_waiting(now, is_waiting);
+                self.paced.add(sink.transport, &mut transport.pacer, due_us);
+            }
             if sink.flow.is_busy() && !sink.is_listed_busy {
                 sink.is_listed_busy = true;
                 self.busy.push(source.sinks[at]);
@@ -67,7 +74,7 @@ impl Core {
         self.want_keys(now, index, wanted_keys);
     }
 
-    fn want_keys(&mut self, now: Micros, source: u32, mask: u8) {
+    pub(super) fn want_keys(&mut self, now: Micros, source: u32, mask: u8) {
         for encoding in 0..8u8 {
             if mask & (1 << encoding) != 0 {
                 self.want_key(now, source, encoding);
@@ -115,8 +122,13 @@ impl Core {
             let Some(transport) = self.transports.get_mut(sink.transport) else {
                 return false;
             };
+            let pace = pace_of(now, source, transport);
             let step = Step { now, egress: out, counters: &mut self.counters };
-            let result = pull_sink(step, source, sink, transport, &mut self.bundle);
+            let result = pull_sink(step, source, sink, transport, &mut self.bundle, pace);
+            if sink.flow.is_behind() {
+                let due_us = transport.pacer.on_waiting(now, true);
+                self.paced.add(sink.transport, &mut transport.pacer, due_us);
+            }
             if result.is_started {
                 self.events.push(Event::SinkStarted { sink: SinkId(sink.id) }, &mut self.counters);
                 self.timers.schedule(sink.transport, now);
@@ -125,86 +137,81 @@ impl Core {
         }
         self.sinks.get(index).is_some_and(|sink| sink.flow.is_busy())
     }
-
-    /// Retransmissions that subscribers asked for.
-    fn resend_asked(&mut self, now: Micros, out: &mut dyn Egress) {
-        let mut asked = std::mem::take(&mut self.asked);
-        let mut last = None;
-        for (index, out_seq) in asked.drain(..) {
-            let Some(sink) = self.sinks.get_mut(index) else {
-                continue;
-            };
-            let Some(transport) = self.transports.get_mut(sink.transport) else {
-                continue;
-            };
-            transport.num_asked = 0;
-            let source = sink.source.and_then(|source| self.sources.get(source));
-            let Some(source) = source else {
-                continue;
-            };
-            if last != Some(index) {
-                last = Some(index);
-                let rate = sink
-                    .flow
-                    .current()
-                    .map_or(0, |at| source.encodings[usize::from(at)].bitrate_bps(now));
-                sink.output.refill_rtx(now, rate, transport.rtt_us);
-            }
-            let step = Step { now, egress: &mut *out, counters: &mut self.counters };
-            let is_sent = resend(step, source, sink, transport, &mut self.bundle, out_seq);
-            let (sent, missed) = (u32::from(is_sent), u32::from(!is_sent));
-            sink.output.counts.rtx_sent += sent;
-            sink.output.counts.rtx_missed += missed;
-            self.counters.rtx_sent += u64::from(sent);
-            self.counters.rtx_missed += u64::from(missed);
-        }
-        self.asked = asked;
-    }
 }
 
 /// What every step of egress needs.
-struct Step<'a> {
-    now: Micros,
-    egress: &'a mut dyn Egress,
-    counters: &'a mut Counters,
+pub struct Step<'a> {
+    /// When.
+    pub now: Micros,
+    /// Takes the datagrams.
+    pub egress: &'a mut dyn Egress,
+    /// Engine-wide counts.
+    pub counters: &'a mut Counters,
 }
 
+/// What came of a pull.
 #[derive(Default)]
-struct PullResult {
-    needs_key: u8,
-    is_started: bool,
+pub struct PullResult {
+    /// Encodings that have to send a key frame, as a bit each.
+    pub needs_key: u8,
+    /// The very first packet left.
+    pub is_started: bool,
+}
+
+/// A packet that leaves once more.
+pub struct Recalled {
+    /// Encoding it is stored in.
+    pub at: u8,
+    /// What it left as; the timestamp is found anew.
+    pub outgoing: Outgoing,
+}
+
+/// What a sink of `source` may send to `transport` now.
+fn pace_of(now: Micros, source: &Source, transport: &mut Transport) -> Option<Pace> {
+    if source.is_audio {
+        return None;
+    }
+    let mut pace = transport.pacer.pace(now, transport.rtt_us)?;
+    // First come, first served: what other sinks have in the ring is older.
+    if transport.pacer.has_waiting {
+        pace.room = pace.room.min(0);
+    }
+    Some(pace)
 }
 
 /// Sends what one sink is to get now.
-fn pull_sink(
+pub fn pull_sink(
     step: Step<'_>,
     source: &mut Source,
     sink: &mut Sink,
     transport: &mut Transport,
     bundle: &mut Bundle,
+    pace: Option<Pace>,
 ) -> PullResult {
     let Step { now, egress, counters } = step;
     let Some(path) = transport.media_path() else {
         return PullResult::default();
     };
-    let Source { encodings, timeline, is_muted, .. } = source;
-    if *is_muted {
+    let Source { encodings, timeline, is_muted, is_audio, .. } = source;
+    if *is_muted || pace.is_some_and(|pace| pace.is_held && pace.room <= 0) {
         return PullResult::default();
     }
+    let sort = if *is_audio { Sort::Audio } else { Sort::Video };
     let Sink { flow, output, started_us, .. } = sink;
     let target = &encodings[usize::from(flow.target())];
     if target.codec.is_some_and(|codec| output.payload_type(codec).is_none()) {
         counters.dropped_no_payload += target.log.len() as u64;
         return PullResult::default();
     }
-    let Transport { sender, writer, sent, counts, .. } = transport;
+    let Transport { sender, writer, sent, counts, pacer, .. } = transport;
     let Some(sender) = sender else {
         return PullResult::default();
     };
+    let is_reported = writer.extensions.twcc != 0;
     let mut exit = Exit { sender, path, egress, counters };
     let before = output.counts.packets;
     let mut num_red = 0;
-    let pulled = flow.pull(now, encodings, timeline, |encoding, outgoing| {
+    let pulled = flow.pull(now, encodings, timeline, pace, |encoding, outgoing| {
         bundle.push(&mut exit, |room| {
             let values = Values { now, twcc: sent.next_seq() };
             let Written { len, payload_len, is_red } =
@@ -213,9 +220,10 @@ fn pull_sink(
             output.on_sent(now, &outgoing, payload_len);
             counts.sent_packets += 1;
             counts.sent_bytes += len as u64;
-            if writer.extensions.twcc != 0 {
-                sent.on_sent(now, len);
+            if is_reported {
+                sent.on_sent(now, len, sort);
             }
+            pacer.on_sent(now, len as u64, sort == Sort::Audio, is_reported);
             Some(len)
         });
     });
@@ -224,6 +232,7 @@ fn pull_sink(
     counters.red_sent += num_red;
     counters.dropped_overrun += u64::from(pulled.is_overrun);
     counters.gop_replays += u64::from(pulled.is_replay_started);
+    counters.lag_jumps += u64::from(pulled.has_jumped);
     let is_started = output.counts.packets > 0 && started_us.is_none();
     if is_started {
         *started_us = Some(now);
@@ -231,24 +240,21 @@ fn pull_sink(
     PullResult { needs_key: pulled.needs_key.map_or(0, |encoding| 1 << encoding), is_started }
 }
 
-/// Sends packet `out_seq` of a sink again on its retransmission stream (RFC 4588).
-fn resend(
+/// Sends a packet once more on the sink's retransmission stream (RFC 4588).
+pub fn send_recalled(
     step: Step<'_>,
     source: &Source,
     sink: &mut Sink,
     transport: &mut Transport,
     bundle: &mut Bundle,
-    out_seq: u16,
+    recalled: Recalled,
 ) -> bool {
     let Step { now, egress, counters } = step;
     let Some(path) = transport.media_path() else {
         return false;
     };
+    let Recalled { at, mut outgoing } = recalled;
     let Sink { flow, output, .. } = sink;
-    let asked: Result<_, NotResent> = output.resend(now, out_seq, flow, transport.rtt_us);
-    let Ok((at, mut outgoing)) = asked else {
-        return false;
-    };
     let encoding = &source.encodings[usize::from(at)];
     let Some(ts_rtp) = stored_ts(flow, encoding, &outgoing) else {
         return false;
@@ -257,8 +263,9 @@ fn resend(
         return false;
     };
     outgoing.out_ts = epoch.timestamps.map(ts_rtp);
-    let Transport { sender, writer, sent, counts, .. } = transport;
+    let Transport { sender, writer, sent, counts, pacer, .. } = transport;
     let Some(sender) = sender else { return false };
+    let is_reported = writer.extensions.twcc != 0;
     let mut exit = Exit { sender, path, egress, counters };
     let mut is_sent = false;
     bundle.push(&mut exit, |room| {
@@ -266,9 +273,10 @@ fn resend(
         let len = write_rtx(room, writer, output, encoding, &outgoing, &values)?;
         counts.sent_packets += 1;
         counts.sent_bytes += len as u64;
-        if writer.extensions.twcc != 0 {
-            sent.on_sent(now, len);
+        if is_reported {
+            sent.on_sent(now, len, Sort::Extra);
         }
+        pacer.on_sent(now, len as u64, false, is_reported);
         is_sent = true;
         Some(len)
     });

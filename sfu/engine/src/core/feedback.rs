@@ -167,16 +167,24 @@ impl Core {
         let Some(at) = self.find_sink(index, ssrc) else {
             return;
         };
+        if let Some(sink) = self.sinks.get_mut(at) {
+            sink.output.counts.plis_received += 1;
+        }
+        self.serve_picture(now, index, at);
+    }
+
+    /// The subscriber of a sink has no picture any more, and cannot get one from what it asks for.
+    pub(super) fn serve_picture(&mut self, now: Micros, index: u32, at: u32) {
         let rtt_us = self.transports.get(index).map_or(0, |transport| transport.rtt_us);
         let Some(sink) = self.sinks.get_mut(at) else {
             return;
         };
-        sink.output.counts.plis_received += 1;
         let flight_us = rtt_us.max(KEY_FLIGHT_US);
         let is_on_its_way =
             sink.flow.key_sent_us().is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
         // A start that is on its way, or replaying, serves it.
-        let is_served = is_on_its_way || sink.flow.current().is_none() || sink.flow.is_in_motion();
+        let is_moving = sink.flow.is_replaying() || sink.flow.is_in_motion();
+        let is_served = is_on_its_way || sink.flow.current().is_none() || is_moving;
         let Some(source_index) = sink.source.filter(|_| !is_served) else {
             return;
         };
@@ -205,7 +213,9 @@ impl Core {
         };
         let (id, rows, counters) = (transport.id, &mut self.twcc_rows, &mut self.counters);
         let (mut num, mut num_lost) = (0u32, 0u32);
+        let brake = &mut transport.pacer.brake;
         transport.sent.on_feedback(now, feedback, |row| {
+            brake.on_row(&row);
             num += 1;
             num_lost += u32::from(row.received_us == 0);
             rows.push(id, &row, counters);
@@ -214,6 +224,15 @@ impl Core {
             // Feedback comes every 50-100 ms: an eighth each is about a second.
             let before = u32::from(transport.loss_permille);
             transport.loss_permille = ((7 * before + sample) / 8) as u16;
+        }
+        let verdict = brake.on_feedback(now);
+        let is_on = transport.pacer.is_on();
+        if let Some(queued_bytes) = verdict.queued_bytes.filter(|_| is_on) {
+            self.counters.brakes += 1;
+            transport.pacer.repay(now, queued_bytes);
+        }
+        if let Some(silent_for_us) = verdict.silent_for_us {
+            self.resume(now, index, silent_for_us);
         }
     }
 

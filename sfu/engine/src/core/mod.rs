@@ -3,6 +3,7 @@
 //! Call order: feed everything that arrived ([`Core::handle_datagram`], [`Core::apply`]), run what
 //! is due ([`Core::handle_timeout`]), then [`Core::flush`], then [`Core::poll_event`] until empty.
 
+mod brake;
 mod bundle;
 mod commands;
 mod compose;
@@ -12,8 +13,13 @@ mod fanout;
 mod feedback;
 mod ice;
 mod ingress;
+mod pacer;
+mod pacing;
+mod probe;
+mod protect;
 mod queues;
 mod reports;
+mod resend;
 mod rows;
 mod slab;
 mod taps;
@@ -30,6 +36,7 @@ use crate::media::source::Source;
 use crate::media::tap::Tap;
 
 use bundle::Bundle;
+use pacing::PacedList;
 use queues::{Events, Replies, TwccRows};
 use slab::Slab;
 use timers::Timers;
@@ -72,6 +79,8 @@ pub struct Core {
     is_busy_due: bool,
     /// Packets that subscribers asked for since the last flush: sink, number.
     asked: Vec<(u32, u16)>,
+    /// Transports with a budget that have something waiting.
+    paced: PacedList,
     /// Transports whose reports are to be looked at in the next flush.
     reporting: Vec<u32>,
     tick_due_us: Micros,
@@ -101,6 +110,7 @@ impl Core {
             busy: Vec::new(),
             is_busy_due: false,
             asked: Vec::new(),
+            paced: PacedList::default(),
             reporting: Vec::new(),
             tick_due_us: 0,
             motion_due_us: Micros::MAX,
@@ -141,7 +151,7 @@ impl Core {
     /// When `handle_timeout` should be called next at the latest; `Micros::MAX` = nothing waits.
     pub fn next_timeout(&self) -> Micros {
         let tick = if self.needs_tick() { self.tick_due_us } else { Micros::MAX };
-        self.timers.next_due().min(tick).min(self.motion_due_us)
+        self.timers.next_due().min(tick).min(self.motion_due_us).min(self.paced.due_us)
     }
 
     /// The oldest waiting event.

@@ -12,7 +12,7 @@ const MAX_REPLY_BYTES: usize = 256 * 1024;
 /// Two seconds of a hundred thousand packets a second would be more than anybody reads; half a
 /// second of a blocked reader must fit.
 const MAX_TWCC_ROWS: usize = 65_536;
-const TWCC_ROW_BYTES: usize = 24;
+const TWCC_ROW_BYTES: usize = 29;
 
 /// Events for the caller.
 #[derive(Debug, Default)]
@@ -99,6 +99,8 @@ impl TwccRows {
         self.bytes.extend(row.seq.to_le_bytes());
         self.bytes.extend(row.sent_us.to_le_bytes());
         self.bytes.extend(row.received_us.to_le_bytes());
+        self.bytes.extend(row.probe.to_le_bytes());
+        self.bytes.extend([row.sort]);
     }
 
     /// Moves all rows out.

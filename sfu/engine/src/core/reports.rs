@@ -37,6 +37,7 @@ struct Compound<'a> {
     buffer: &'a mut Vec<u8>,
     len: usize,
     own_ssrc: u32,
+    now: Micros,
     path: Path,
     egress: &'a mut dyn Egress,
     counters: &'a mut Counters,
@@ -74,6 +75,7 @@ impl Compound<'_> {
             self.egress.send(self.path, &self.buffer[..sealed], None);
             self.counters.sent_datagrams += 1;
             self.counters.sent_bytes += sealed as u64;
+            transport.pacer.on_sent_other(self.now, sealed as u64);
         }
     }
 }
@@ -110,6 +112,7 @@ impl Core {
             buffer: compound,
             len: 0,
             own_ssrc: transport.own_ssrc,
+            now,
             path,
             egress: out,
             counters: &mut self.counters,

@@ -12,9 +12,18 @@ const ACTIVE_US: Micros = 1_000_000;
 
 impl Core {
     /// Appends rows of `TRANSPORT_DTYPE`.
-    pub fn snapshot_transports(&self, _now: Micros, out: &mut Vec<u8>) {
+    pub fn snapshot_transports(&self, now: Micros, out: &mut Vec<u8>) {
         for transport in self.transports.iter() {
-            put_transport(out, transport);
+            let sinks = transport.sinks.iter().filter_map(|&at| self.sinks.get(at));
+            let lag_us = |sink: &Sink| {
+                let source = self.sources.get(sink.source?).filter(|source| !source.is_muted)?;
+                Some(sink.flow.lag_us(now, &source.encodings))
+            };
+            let waiting_us = match transport.pacer.is_on() {
+                true => sinks.filter_map(lag_us).max().unwrap_or(0),
+                false => 0,
+            };
+            put_transport(out, now, transport, waiting_us);
         }
     }
 
@@ -36,7 +45,11 @@ impl Core {
     }
 }
 
-fn put_transport(out: &mut Vec<u8>, transport: &Transport) {
+fn narrow(value: u64) -> u32 {
+    value.min(u64::from(u32::MAX)) as u32
+}
+
+fn put_transport(out: &mut Vec<u8>, now: Micros, transport: &Transport, waiting_us: Micros) {
     let counts = &transport.counts;
     let is_tcp = transport.ice.selected().is_some_and(|path| matches!(path.local, Local::Tcp(_)));
     out.extend(transport.id.to_le_bytes());
@@ -59,6 +72,15 @@ fn put_transport(out: &mut Vec<u8>, transport: &Transport) {
         out.extend(count.to_le_bytes());
     }
     out.extend(transport.ice.heard_us().to_le_bytes());
+    let pacer = &transport.pacer;
+    let feedback_us = pacer.brake.feedback_us();
+    let (audio_bps, sent_bps) = pacer.sent_bps(now);
+    out.extend([u8::from(feedback_us != 0), pacer.brake.code()]);
+    out.extend(pacer.rate_bps().to_le_bytes());
+    out.extend(narrow(waiting_us).to_le_bytes());
+    out.extend(feedback_us.to_le_bytes());
+    out.extend(narrow(audio_bps).to_le_bytes());
+    out.extend(narrow(sent_bps).to_le_bytes());
 }
 
 fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &Encoding) {
@@ -88,6 +110,10 @@ fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &
     out.extend(encoding.resolution.0.to_le_bytes());
     out.extend(encoding.resolution.1.to_le_bytes());
     out.extend(last_us.to_le_bytes());
+    for rate_bps in encoding.temporal.bitrates_bps(now) {
+        out.extend(narrow(rate_bps).to_le_bytes());
+    }
+    out.extend([encoding.temporal.count()]);
 }
 
 fn put_sink(out: &mut Vec<u8>, transport: u32, sink: &Sink) {
@@ -112,4 +138,8 @@ fn put_sink(out: &mut Vec<u8>, transport: u32, sink: &Sink) {
     for count in rest {
         out.extend(count.to_le_bytes());
     }
+    let temporal = sink.flow.current().map_or(-1, |_| sink.flow.temporal() as i8);
+    out.extend(temporal.to_le_bytes());
+    out.extend(counts.copies_sent.to_le_bytes());
+    out.extend(sink.flow.num_left_out().to_le_bytes());
 }

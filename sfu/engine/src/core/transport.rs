@@ -12,6 +12,7 @@ use crate::wire::rtp::RtpWriter;
 use crate::wire::srtp::{SrtpReceiver, SrtpSender};
 
 use super::ice::Ice;
+use super::pacer::Pacer;
 
 /// SSRCs that one peer may use at a time. Camera and screen in three layers with retransmissions
 /// are twelve; the rest is for a second camera and for tracks published anew.
@@ -116,6 +117,10 @@ pub struct Transport {
     pub loss_permille: u16,
     /// Packets that it asked for since the last flush.
     pub num_asked: u16,
+    /// Of those, the ones that wait for room: index of the sink, number.
+    pub held: VecDeque<(u32, u16)>,
+    /// How fast it is sent to.
+    pub pacer: Pacer,
     /// DTLS datagrams that it may send.
     pub dtls: Limit,
     /// Counts.
@@ -150,6 +155,8 @@ impl Transport {
             remb_bps: 0,
             loss_permille: 0,
             num_asked: 0,
+            held: VecDeque::new(),
+            pacer: Pacer::default(),
             dtls: Limit::new(DTLS_INTERVAL_US, DTLS_BURST),
             counts: TransportCounts::default(),
             own_ssrc,

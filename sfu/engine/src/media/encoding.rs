@@ -3,9 +3,11 @@
 mod frames;
 mod params;
 mod started;
+mod temporal;
 
 pub use params::Params;
 pub use started::Started;
+pub use temporal::TemporalRates;
 
 use crate::api::{Codec, EncodingConfig, Micros};
 
@@ -110,6 +112,8 @@ pub struct Encoding {
     pub stats: ReceiveStats,
     /// Bytes over the last second.
     pub rate: RateWindow,
+    /// The same by temporal layer.
+    pub temporal: TemporalRates,
     /// Loudness.
     pub levels: Levels,
     /// RTP time against NTP and arrivals.
@@ -148,6 +152,7 @@ impl Encoding {
             nack: NackList::default(),
             stats: ReceiveStats::default(),
             rate: RateWindow::default(),
+            temporal: TemporalRates::default(),
             levels: Levels::default(),
             clock: StreamClock::new(if is_audio { 48_000 } else { 90_000 }),
             params: Params::default(),
@@ -348,6 +353,9 @@ impl Encoding {
         self.counts.packets += 1;
         self.counts.bytes += incoming.payload.len() as u64;
         self.rate.add(now, incoming.payload.len() as u32);
+        // Of the other codecs no layer can be left out.
+        let temporal = if incoming.codec == Codec::Vp8 { facts.temporal } else { 0 };
+        self.temporal.add(now, temporal, incoming.payload.len() as u32);
         if let Some(level) = incoming.level {
             self.levels.on_level(level);
         }

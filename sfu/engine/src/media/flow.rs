@@ -4,6 +4,8 @@
 //! A flow waits for a key frame, replays from it (paced) until it has caught up, and is then live.
 //! A switch to another encoding is the same again, after the frame in hand is finished.
 
+mod arrivals;
+mod pace;
 mod replay;
 mod seek;
 mod temporal;
@@ -17,12 +19,13 @@ use super::encoding::Encoding;
 use super::keyframes::KeyMark;
 use super::rewrite::Epoch;
 use super::ring::View;
+use arrivals::{late, outgoing};
+use pace::Lag;
+pub use pace::Pace;
 
 /// A switch away from a running layer replays less than a join does: the viewer already has a
 /// picture, and every replayed frame costs the link that the switch may be meant to relieve.
 const SWITCH_AGE_US: Micros = 1_000_000;
-/// Numbers that late packets of the old layer may be behind the newest one.
-const MAX_BEHIND: u64 = 500;
 /// What may leave at once when a replay starts or resumes.
 const REPLAY_BURST_BYTES: i64 = 10_000;
 
@@ -79,6 +82,8 @@ pub struct Pulled {
     pub is_replay_started: bool,
     /// This encoding has to send a key frame.
     pub needs_key: Option<u8>,
+    /// What waited for room was given up for a newer key frame.
+    pub has_jumped: bool,
 }
 
 /// Numbers that a flow starts with.
@@ -121,6 +126,7 @@ pub struct Flow {
     key_sent_us: Option<Micros>,
     replayed_us: Micros,
     replay_bytes: i64,
+    lag: Lag,
 }
 
 impl Flow {
@@ -147,6 +153,7 @@ impl Flow {
             key_sent_us: None,
             replayed_us: 0,
             replay_bytes: 0,
+            lag: Lag::default(),
         }
     }
 
@@ -202,9 +209,15 @@ impl Flow {
         self.running().map(|epoch| ts_rtp.wrapping_add(epoch.timestamps.offset()))
     }
 
-    /// A replay or a switch is under way, which goes on with time and not with arrivals.
+    /// The way from a key frame to the newest packet is under way.
+    pub fn is_replaying(&self) -> bool {
+        self.phase == Phase::Replaying
+    }
+
+    /// A replay or a switch is under way, which goes on with time and not with arrivals. A paced
+    /// one goes on with its pacer.
     pub fn is_in_motion(&self) -> bool {
-        self.phase == Phase::Replaying || self.drain_until_us.is_some()
+        (self.is_replaying() && !self.lag.is_paced) || self.drain_until_us.is_some()
     }
 
     /// Takes new orders.
@@ -255,12 +268,14 @@ impl Flow {
     }
 
     /// Takes what is to go out now: newly arrived packets, the next stretch of a replay, or the
-    /// start of a switch. `emit` gets the packets in order.
+    /// start of a switch. `emit` gets the packets in order; with a `pace` what there is no room for
+    /// stays in the ring.
     pub fn pull(
         &mut self,
         now: Micros,
         encodings: &[Encoding],
         timeline: &mut Timeline,
+        pace: Option<Pace>,
         mut emit: impl FnMut(&Encoding, Outgoing),
     ) -> Pulled {
         let mut pulled = Pulled::default();
@@ -268,16 +283,22 @@ impl Flow {
             return pulled;
         }
         self.check_restart(encodings);
-        self.emit_tail(now, encodings, &mut emit);
+        let is_rerun = pace.is_some_and(|pace| pace.is_rerun);
+        if !is_rerun {
+            self.emit_tail(now, encodings, &mut emit);
+        }
+        self.follow_pace(now, encodings, pace.as_ref(), &mut pulled);
         if self.phase == Phase::Waiting || self.is_switching() {
             self.seek(now, encodings, timeline, &mut pulled, &mut emit);
         }
         match self.phase {
             Phase::Waiting => {}
-            Phase::Live => self.emit_log(now, encodings, &mut emit),
-            Phase::Replaying => {
-                self.emit_log(now, encodings, &mut emit);
-                pulled.is_overrun = self.replay(now, encodings, &mut emit);
+            Phase::Live if pace.is_none() => self.emit_log(now, encodings, &mut emit),
+            Phase::Live | Phase::Replaying => {
+                if !is_rerun {
+                    self.emit_log(now, encodings, &mut emit);
+                }
+                pulled.is_overrun = self.replay(now, encodings, pace.as_ref(), &mut emit);
             }
         }
         pulled
@@ -290,53 +311,6 @@ impl Flow {
         };
         if encodings[usize::from(epoch.encoding)].generation != epoch.generation {
             self.stop();
-        }
-    }
-
-    /// Newly arrived packets of the running epoch. While replaying, only those that the replay has
-    /// already passed: it will come to the others by itself.
-    fn emit_log(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        emit: &mut impl FnMut(&Encoding, Outgoing),
-    ) {
-        let Some(epoch) = &self.epoch else { return };
-        let encoding = &encodings[usize::from(epoch.encoding)];
-        for &seq_ext in &encoding.log {
-            let next = self.epoch.as_ref().map_or(0, Epoch::next_seq_ext);
-            if self.phase == Phase::Replaying && seq_ext >= next {
-                continue;
-            }
-            let view = encoding.ring.view(seq_ext);
-            if let Some(outgoing) = view.and_then(|view| self.offer(now, view)) {
-                emit(encoding, outgoing);
-            }
-        }
-    }
-
-    /// Late packets of the encoding that was left lately.
-    fn emit_tail(
-        &mut self,
-        now: Micros,
-        encodings: &[Encoding],
-        emit: &mut impl FnMut(&Encoding, Outgoing),
-    ) {
-        let Some((epoch, until)) = &self.tail else {
-            return;
-        };
-        let newest = self.epoch.as_ref().map_or(0, Epoch::next_out_seq_ext);
-        let encoding = &encodings[usize::from(epoch.encoding)];
-        if now >= *until || encoding.generation != epoch.generation {
-            self.tail = None;
-            return;
-        }
-        for &seq_ext in encoding.log.iter().filter(|&&seq_ext| seq_ext < epoch.next_seq_ext()) {
-            let out = encoding.ring.view(seq_ext).and_then(|view| late(epoch, view));
-            // SRTP takes no number that is too far behind the newest one.
-            if let Some(outgoing) = out.filter(|out| out.out_seq_ext + MAX_BEHIND > newest) {
-                emit(encoding, outgoing);
-            }
         }
     }
 
@@ -355,6 +329,7 @@ impl Flow {
             return None; // the switch takes over from here
         }
         if self.filters(view) {
+            self.count_left_out(view);
             return None;
         }
         let epoch = self.epoch.as_mut()?;
@@ -385,26 +360,4 @@ impl Flow {
 
 fn is_young(now: Micros, key: &KeyMark, max_age_us: Micros) -> bool {
     now.saturating_sub(key.arrived_us) <= max_age_us
-}
-
-/// A packet that fills the gap that was kept for it; an empty one, if it is padding or part of a
-/// picture that was left out meanwhile.
-fn late(epoch: &Epoch, view: &View) -> Option<Outgoing> {
-    let mut outgoing = outgoing(epoch, view, epoch.out_seq_ext(view.seq_ext)?);
-    if view.is_padding_only() || view.has_pid && epoch.is_picture_left_out(view.pid) {
-        outgoing.content = Content::Empty;
-    }
-    Some(outgoing)
-}
-
-fn outgoing(epoch: &Epoch, view: &View, out_seq_ext: u64) -> Outgoing {
-    Outgoing {
-        content: Content::Stored(view.seq_ext),
-        epoch_id: epoch.id,
-        out_seq_ext,
-        out_ts: epoch.timestamps.map(view.ts_rtp),
-        pid: view.has_pid.then(|| epoch.out_pid(view.pid)),
-        tl0: view.has_tl0.then(|| epoch.out_tl0(view.tl0)),
-        reach: if view.codec.is_audio() { epoch.reach(view) } else { 0 },
-    }
 }

@@ -1,21 +1,34 @@
 //! The stream a subscriber sees: its SSRCs and payload types, what was sent for retransmission, and
 //! what the subscriber reports.
 
+mod copies;
+
 use crate::api::{Codec, Micros, Payload, SinkConfig};
 
+use super::encoding::Encoding;
 use super::flow::{Content, Flow, Outgoing};
 use super::redundancy::{MAX_DISTANCE, RedFormat};
+use super::rewrite::Epoch;
+use copies::Copies;
 
 /// Packets that can be asked for again; as many as the ring holds.
 const HISTORY_SLOTS: usize = 512;
 /// Resends of one packet.
 const MAX_TRIES: u8 = 3;
+/// The same at 10 % loss and more, where three in a row are lost now and then.
+const MAX_TRIES_LOSSY: u8 = 5;
 /// Longest wait between two sends of one packet.
 const MAX_RESEND_WAIT_US: Micros = 100_000;
 /// Packets that carry the mid before it counts as known.
 const MID_PACKETS: u64 = 100;
 /// Share of the stream's bitrate for retransmissions, in percent.
 const RTX_SHARE_PERCENT: u64 = 15;
+/// The same at high loss.
+const MAX_SHARE_PERCENT: u64 = 60;
+/// A picture that nothing depends on is shown by then, or never.
+const PLAYOUT_MS: u16 = 600;
+/// Receivers wait that long for a picture that others depend on; a key frame is quicker then.
+const VITAL_MS: u16 = 1_500;
 /// Packets per round trip that may always be resent.
 const RTX_PACKETS_PER_RTT: u64 = 3;
 const PACKET_BYTES: u64 = 1200;
@@ -32,15 +45,43 @@ struct Sent {
     sent_ms: u16,
     tl0: u8,
     epoch_id: u8,
+    /// Kind in the low half, tries in the high one.
     kind: u8,
-    tries: u8,
+    /// When it was first sent, in units of 16 ms, wrapping after 4 s.
+    first: u8,
 }
 
+impl Sent {
+    /// What it left as, but for the timestamp.
+    fn outgoing(&self, epoch: &Epoch) -> Outgoing {
+        let next = epoch.next_seq_ext();
+        let seq_ext = next.wrapping_sub(u64::from((next as u16).wrapping_sub(self.seq)));
+        let is_media = self.kind & KIND_MEDIA != 0;
+        Outgoing {
+            content: if is_media { Content::Stored(seq_ext) } else { Content::Params },
+            epoch_id: self.epoch_id,
+            out_seq_ext: u64::from(self.out_seq),
+            out_ts: 0,
+            pid: (self.kind & HAS_PID != 0).then_some(self.pid),
+            tl0: (self.kind & HAS_TL0 != 0).then_some(self.tl0),
+            reach: 0,
+        }
+    }
+
+    /// Units of 16 ms since it was first sent.
+    fn age(&self, now: Micros) -> u8 {
+        ((now / FIRST_UNIT_US) as u8).wrapping_sub(self.first)
+    }
+}
+
+/// Unit of [`Sent::first`].
+const FIRST_UNIT_US: Micros = 16_000;
 const KIND_NONE: u8 = 0;
 const KIND_MEDIA: u8 = 1;
 const KIND_PARAMS: u8 = 2;
 const HAS_PID: u8 = 4;
 const HAS_TL0: u8 = 8;
+const ONE_TRY: u8 = 0x10;
 
 /// Why a packet is not sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +92,39 @@ pub enum NotResent {
     TooSoon,
     /// The budget is used up.
     OverBudget,
+    /// It would come too late, or after a newer key frame: nobody misses it any more.
+    Pointless,
+    /// Too late or too often tried, and other pictures need it.
+    Hopeless,
+}
+
+/// What a retransmission depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResendRules {
+    /// Round trip, 0 = unknown.
+    pub rtt_us: Micros,
+    /// The subscriber has a budget.
+    pub is_paced: bool,
+    /// Of what is sent to it.
+    pub loss_permille: u16,
+}
+
+impl ResendRules {
+    fn max_tries(&self) -> u8 {
+        match self.loss_permille {
+            100.. if self.is_paced => MAX_TRIES_LOSSY,
+            _ => MAX_TRIES,
+        }
+    }
+
+    /// Share of the rate for retransmissions: what is lost has to be sent again, and part of that
+    /// once more. The pacer keeps all of it within the budget.
+    fn share_percent(&self) -> u64 {
+        match self.is_paced {
+            true => (u64::from(self.loss_permille) / 5).clamp(RTX_SHARE_PERCENT, MAX_SHARE_PERCENT),
+            false => RTX_SHARE_PERCENT,
+        }
+    }
 }
 
 /// Cumulative counts and the last reports of one subscription.
@@ -66,6 +140,8 @@ pub struct OutputCounts {
     pub rtx_sent: u32,
     /// Retransmissions refused.
     pub rtx_missed: u32,
+    /// Copies in advance sent.
+    pub copies_sent: u32,
     /// Key frames asked for.
     pub plis_received: u32,
     /// Of 256, from the last receiver report.
@@ -94,6 +170,7 @@ pub struct Output {
     red_distance: u8,
     payloads: [(u8, u8); 7],
     history: Vec<Sent>,
+    copies: Copies,
     rtx_bytes: u64,
     rtx_refilled_us: Micros,
 }
@@ -116,6 +193,7 @@ impl Output {
             red_distance: 0,
             payloads,
             history: Vec::new(),
+            copies: Copies::default(),
             rtx_bytes: RTX_MAX_SAVED_BYTES,
             rtx_refilled_us: 0,
         }
@@ -142,6 +220,12 @@ impl Output {
     pub fn rtx_payload_type(&self, codec: Codec) -> Option<u8> {
         let rtx_pt = self.payloads[codec as usize].1;
         (self.rtx_ssrc != 0 && rtx_pt != 0).then_some(rtx_pt)
+    }
+
+    /// Payload type of some retransmission stream, for packets that retransmit nothing.
+    pub fn any_rtx_payload_type(&self) -> Option<u8> {
+        let known = self.payloads.iter().map(|&(_, rtx_pt)| rtx_pt).find(|&rtx_pt| rtx_pt != 0);
+        known.filter(|_| self.rtx_ssrc != 0)
     }
 
     /// The m-section is still told.
@@ -178,8 +262,9 @@ impl Output {
             tl0: outgoing.tl0.unwrap_or(0),
             epoch_id: outgoing.epoch_id,
             kind: kind | has_pid | has_tl0,
-            tries: 0,
+            first: (now / FIRST_UNIT_US) as u8,
         };
+        self.copies.on_sent(outgoing.out_seq_ext);
     }
 
     /// Whether packet `out_seq` is to be sent again now, and as what.
@@ -188,8 +273,10 @@ impl Output {
         now: Micros,
         out_seq: u16,
         flow: &Flow,
-        rtt_us: Micros,
+        encodings: &[Encoding],
+        rules: &ResendRules,
     ) -> Result<(u8, Outgoing), NotResent> {
+        let rtt_us = rules.rtt_us;
         let slot =
             self.history.get_mut(usize::from(out_seq) % HISTORY_SLOTS).ok_or(NotResent::Unknown)?;
         if slot.kind == KIND_NONE || slot.out_seq != out_seq {
@@ -200,36 +287,33 @@ impl Output {
         let wait_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.min(MAX_RESEND_WAIT_US) };
         let since_ms = ((now / 1000) as u16).wrapping_sub(slot.sent_ms);
         // The very first resend may come a little early: the round trip is an average.
-        let needed_ms = if slot.tries == 0 { wait_us / 2000 } else { wait_us / 1000 };
-        if u64::from(since_ms) < needed_ms || slot.tries >= MAX_TRIES {
+        let tries = slot.kind / ONE_TRY;
+        let needed_ms = if tries == 0 { wait_us / 2000 } else { wait_us / 1000 };
+        if u64::from(since_ms) < needed_ms {
+            return Err(NotResent::TooSoon);
+        }
+        let outgoing = slot.outgoing(epoch);
+        let is_last = tries >= rules.max_tries();
+        if rules.is_paced {
+            worth(now, slot, &outgoing, flow, encodings, is_last)?;
+        } else if is_last {
             return Err(NotResent::TooSoon);
         }
         if self.rtx_bytes < PACKET_BYTES {
             return Err(NotResent::OverBudget);
         }
         self.rtx_bytes -= PACKET_BYTES;
-        slot.tries += 1;
+        slot.kind += ONE_TRY;
         slot.sent_ms = (now / 1000) as u16;
-        let next = epoch.next_seq_ext();
-        let seq_ext = next.wrapping_sub(u64::from((next as u16).wrapping_sub(slot.seq)));
-        let is_media = slot.kind & KIND_MEDIA != 0;
-        let outgoing = Outgoing {
-            content: if is_media { Content::Stored(seq_ext) } else { Content::Params },
-            epoch_id: slot.epoch_id,
-            out_seq_ext: u64::from(out_seq),
-            out_ts: 0,
-            pid: (slot.kind & HAS_PID != 0).then_some(slot.pid),
-            tl0: (slot.kind & HAS_TL0 != 0).then_some(slot.tl0),
-            reach: 0,
-        };
         Ok((epoch.encoding, outgoing))
     }
 
     /// Fills the retransmission budget up to now: the larger of a share of the rate and a few
     /// packets per round trip.
-    pub fn refill_rtx(&mut self, now: Micros, bitrate_bps: u64, rtt_us: Micros) {
+    pub fn refill_rtx(&mut self, now: Micros, bitrate_bps: u64, rules: &ResendRules) {
+        let rtt_us = rules.rtt_us;
         let rtt_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.max(10_000) };
-        let by_share = bitrate_bps / 8 * RTX_SHARE_PERCENT / 100;
+        let by_share = bitrate_bps / 8 * rules.share_percent() / 100;
         let by_rtt = RTX_PACKETS_PER_RTT * PACKET_BYTES * 1_000_000 / rtt_us;
         let elapsed_us = now.saturating_sub(self.rtx_refilled_us).min(1_000_000);
         let earned = elapsed_us * by_share.max(by_rtt) / 1_000_000;
@@ -237,6 +321,38 @@ impl Output {
             self.rtx_bytes = (self.rtx_bytes + earned).min(RTX_MAX_SAVED_BYTES);
             self.rtx_refilled_us = now;
         }
+    }
+}
+
+/// Whether a packet is still of use to a subscriber whose room is scarce.
+fn worth(
+    now: Micros,
+    slot: &Sent,
+    outgoing: &Outgoing,
+    flow: &Flow,
+    encodings: &[Encoding],
+    is_last: bool,
+) -> Result<(), NotResent> {
+    let running = flow.running().filter(|epoch| epoch.id == slot.epoch_id);
+    let Some(encoding) = running.map(|epoch| &encodings[usize::from(epoch.encoding)]) else {
+        // A key frame of another layer left since.
+        return Err(NotResent::Pointless);
+    };
+    let view = match outgoing.content {
+        Content::Stored(seq_ext) => encoding.ring.view(seq_ext),
+        _ => None,
+    };
+    let next = running.map_or(0, Epoch::next_seq_ext);
+    let passed_key = encoding.key.filter(|key| key.seq_ext < next);
+    if view.zip(passed_key).is_some_and(|(view, key)| view.seq_ext < key.seq_ext) {
+        return Err(NotResent::Pointless);
+    }
+    let age_ms = u16::from(slot.age(now)) * (FIRST_UNIT_US / 1000) as u16;
+    let is_vital = view.is_none_or(|view| view.temporal == 0);
+    match is_vital {
+        false if is_last || age_ms > PLAYOUT_MS => Err(NotResent::Pointless),
+        true if is_last || age_ms > VITAL_MS => Err(NotResent::Hopeless),
+        _ => Ok(()),
     }
 }
 
@@ -308,7 +424,9 @@ mod tests {
     #[test]
     fn what_was_never_sent_or_is_of_another_time_is_not_resent() {
         let mut sink = sink();
-        let asked = |sink: &mut Sink, seq| sink.output.resend(1_000_000, seq, &sink.flow, 0);
+        let rules = ResendRules::default();
+        let asked =
+            |sink: &mut Sink, seq| sink.output.resend(1_000_000, seq, &sink.flow, &[], &rules);
         assert_eq!(asked(&mut sink, 1), Err(NotResent::Unknown));
         sink.output.on_sent(0, &outgoing(1), 100);
         assert_eq!(asked(&mut sink, 513), Err(NotResent::Unknown), "the same slot");

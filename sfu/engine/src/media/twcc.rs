@@ -89,14 +89,33 @@ impl ArrivalLog {
 struct Sent {
     sent_low_us: u32,
     size: u16,
-    /// Round of the ring the entry belongs to: `seq / SENT_SLOTS`, and the mark of use.
+    /// Round of the ring the entry belongs to: `seq / SENT_SLOTS`, and the mark of use; above the
+    /// round two bits of [`Sort`] and four of the probe's tag.
     round: u16,
 }
 
 const USED: u16 = 0x8000;
+const ROUND_MASK: u16 = USED | 0x1f;
+const SORT_SHIFT: u16 = 5;
+const TAG_SHIFT: u16 = 7;
+/// Probes whose packets may be under way at a time.
+const MAX_PROBES: usize = 15;
 
 fn round(seq: u16) -> u16 {
     (seq / SENT_SLOTS as u16) | USED
+}
+
+/// What a packet was sent for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Sort {
+    /// Video, for the first time.
+    #[default]
+    Video = 0,
+    /// A retransmission, a copy or padding.
+    Extra = 1,
+    /// Audio.
+    Audio = 2,
 }
 
 /// One reported packet.
@@ -110,6 +129,10 @@ pub struct Reported {
     pub sent_us: Micros,
     /// When it came, on the reporter's unwrapped clock; 0 = lost.
     pub received_us: Micros,
+    /// Probe that it belonged to; 0 = none.
+    pub probe: u32,
+    /// A [`Sort`] as number.
+    pub sort: u8,
 }
 
 /// What was sent on one transport.
@@ -119,6 +142,10 @@ pub struct SentHistory {
     slots: Vec<Sent>,
     last_reference: Option<i64>,
     reference_base: i64,
+    /// Probes by tag; tag 0 is no probe.
+    probes: [u32; MAX_PROBES],
+    tag: u8,
+    num_probes: u8,
 }
 
 impl SentHistory {
@@ -127,8 +154,18 @@ impl SentHistory {
         self.next_seq
     }
 
+    /// What leaves from now on belongs to probe `probe`, or to none (0).
+    pub fn set_probe(&mut self, probe: u32) {
+        self.tag = 0;
+        if probe != 0 {
+            self.num_probes = (self.num_probes + 1) % MAX_PROBES as u8;
+            self.probes[usize::from(self.num_probes)] = probe;
+            self.tag = self.num_probes + 1;
+        }
+    }
+
     /// Notes that the packet with [`SentHistory::next_seq`] leaves.
-    pub fn on_sent(&mut self, now: Micros, size: usize) {
+    pub fn on_sent(&mut self, now: Micros, size: usize, sort: Sort) {
         if self.slots.is_empty() {
             self.slots = vec![Sent::default(); SENT_SLOTS];
         }
@@ -136,7 +173,7 @@ impl SentHistory {
         self.slots[usize::from(seq) % SENT_SLOTS] = Sent {
             sent_low_us: now as u32,
             size: size.min(usize::from(u16::MAX)) as u16,
-            round: round(seq),
+            round: round(seq) | (sort as u16) << SORT_SHIFT | u16::from(self.tag) << TAG_SHIFT,
         };
         self.next_seq = seq.wrapping_add(1);
     }
@@ -155,9 +192,12 @@ impl SentHistory {
         let shift_us = self.unwrap_reference(i64::from(feedback.reference_time));
         for (seq, ticks) in feedback.iter() {
             let slot = &mut self.slots[usize::from(seq) % SENT_SLOTS];
-            if slot.round != round(seq) {
+            if slot.round & ROUND_MASK != round(seq) {
                 continue;
             }
+            let sort = (slot.round >> SORT_SHIFT & 3) as u8;
+            let tag = usize::from(slot.round >> TAG_SHIFT & 15);
+            let probe = tag.checked_sub(1).map_or(0, |tag| self.probes[tag]);
             let age_us = (now as u32).wrapping_sub(slot.sent_low_us);
             let received_us =
                 ticks.map_or(0, |ticks| (ticks * TICK_US as i64 + shift_us).max(1) as u64);
@@ -165,7 +205,8 @@ impl SentHistory {
                 slot.round = 0;
             }
             let sent_us = now.saturating_sub(u64::from(age_us));
-            report(Reported { seq, size_bytes: slot.size, sent_us, received_us });
+            let size_bytes = slot.size;
+            report(Reported { seq, size_bytes, sent_us, received_us, probe, sort });
         }
     }
 
@@ -247,7 +288,7 @@ mod tests {
     fn joins_what_was_sent_with_what_was_reported() {
         let mut history = SentHistory::default();
         for step in 0..5 {
-            history.on_sent(1_000_000 + step * 1000, 100 + step as usize);
+            history.on_sent(1_000_000 + step * 1000, 100 + step as usize, Sort::Video);
         }
         let raw = feedback(65_536, &[(65_536, 64_000), (65_538, 64_500)]);
         let rows = join(&mut history, 1_100_000, &raw);
@@ -263,7 +304,7 @@ mod tests {
     fn edge_20_numbers_above_32768_and_the_wrap_are_joined() {
         let mut history = SentHistory::default();
         for step in 0..65_540u64 {
-            history.on_sent(step * 1000, 1);
+            history.on_sent(step * 1000, 1, Sort::Video);
         }
         // 65534, 65535, 0, 1
         let raw = feedback(
@@ -276,10 +317,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_say_what_a_packet_was_sent_for() {
+        let mut history = SentHistory::default();
+        history.on_sent(0, 1, Sort::Audio);
+        for probe in 100..120 {
+            history.set_probe(probe);
+            history.on_sent(0, 1, Sort::Extra);
+        }
+        history.set_probe(0);
+        history.on_sent(0, 1, Sort::Video);
+        let arrivals: Vec<(u64, u64)> = (65_536..65_558).map(|seq| (seq, 64_000)).collect();
+        let rows = join(&mut history, 0, &feedback(65_536, &arrivals));
+        assert_eq!(rows.iter().map(|row| row.sort).collect::<Vec<_>>()[..2], [2, 1]);
+        assert_eq!((rows[0].probe, rows[20].probe, rows[21].probe), (0, 119, 0));
+        assert_eq!((rows[19].probe, rows[21].sort), (118, 0));
+    }
+
+    #[test]
     fn the_reporters_clock_is_unwrapped() {
         let mut history = SentHistory::default();
         for _ in 0..4 {
-            history.on_sent(0, 1);
+            history.on_sent(0, 1, Sort::Video);
         }
         let wrap_us = (1u64 << 24) * 64_000;
         let first = join(&mut history, 0, &feedback(65_536, &[(65_536, wrap_us - 64_000)]));

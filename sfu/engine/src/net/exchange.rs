@@ -28,7 +28,7 @@ const MAX_DTLS_EVENTS: usize = MAX_EVENTS / 2;
 /// TWCC bytes that may wait for Python: about 10 s of a full house.
 const MAX_TWCC_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of one row of `TWCC_DTYPE`.
-const TWCC_ROW: usize = 24;
+const TWCC_ROW: usize = 29;
 /// A snapshot is not taken again before this age.
 const SNAPSHOT_AGE_US: Micros = 50_000;
 /// How long a caller waits for a snapshot before it gets the previous one.

@@ -155,6 +155,27 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetRed { sink: SinkId(sink), distance })
             }
 
+            fn set_budget(&self, py: Python<'_>, transport: u32, rate_bps: u32) -> PyResult<()> {
+                let transport = TransportId(transport);
+                self.order(py, Command::SetBudget { transport, rate_bps })
+            }
+
+            fn probe(
+                &self,
+                py: Python<'_>,
+                transport: u32,
+                probe: u32,
+                rate_bps: u32,
+                duration_us: u32,
+            ) -> PyResult<()> {
+                let transport = TransportId(transport);
+                self.order(py, Command::Probe { transport, probe, rate_bps, duration_us })
+            }
+
+            fn set_protection(&self, py: Python<'_>, sink: u32, copies: u8) -> PyResult<()> {
+                self.order(py, Command::SetProtection { sink: SinkId(sink), copies })
+            }
+
             fn remove_sink(&self, py: Python<'_>, sink: u32) -> PyResult<()> {
                 self.order(py, Command::RemoveSink { sink: SinkId(sink) })
             }

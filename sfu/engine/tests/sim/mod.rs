@@ -328,10 +328,13 @@ pub struct SinkRow {
     pub rtx_sent: u32,
     pub rtx_missed: u32,
     pub plis: u32,
+    pub temporal: i8,
+    pub copies_sent: u32,
+    pub left_out: u32,
 }
 
 impl SinkRow {
-    pub const SIZE: usize = 52;
+    pub const SIZE: usize = 61;
 
     fn parse(row: &[u8]) -> SinkRow {
         let u32_at = |at: usize| u32::from_le_bytes(row[at..at + 4].try_into().unwrap());
@@ -342,6 +345,9 @@ impl SinkRow {
             rtx_sent: u32_at(36),
             rtx_missed: u32_at(40),
             plis: u32_at(44),
+            temporal: row[52] as i8,
+            copies_sent: u32_at(53),
+            left_out: u32_at(57),
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Peer {
     pub heard: Vec<Heard>,
     pub stun_answers: Vec<Vec<u8>>,
     pub undecryptable: usize,
+    /// Retransmission packets of nothing but padding: when, and how much.
+    pub padding: Vec<(Micros, u8)>,
     /// Asks for what is missing, as a browser does.
     pub sends_nacks: bool,
     /// Answers NACKs of the server from here: (ssrc, seq) -> whole plain packet and its RTX stream.
@@ -86,6 +88,7 @@ impl Peer {
             heard: Vec::new(),
             stun_answers: Vec::new(),
             undecryptable: 0,
+            padding: Vec::new(),
             sends_nacks: false,
             resends: BTreeMap::new(),
             rtx_of: BTreeMap::new(),
@@ -206,9 +209,13 @@ impl Peer {
             self.arrivals.insert(65_536 + u64::from(twcc), now);
         }
         let original = match is_rtx {
-            true => {
-                view.to_rtx_original(data, view.pt - 1, view.ssrc - 1).expect("no probing here")
-            }
+            true => match view.to_rtx_original(data, view.pt - 1, view.ssrc - 1) {
+                Some(original) => original,
+                None => {
+                    self.padding.push((now, view.padding_len));
+                    return Vec::new();
+                }
+            },
             false => view,
         };
         self.received.push(Received {

@@ -34,7 +34,12 @@ impl Flow {
         let start = match self.is_audio {
             true => audio_start(encoding),
             false => {
-                encoding.key.filter(|key| is_young(now, key, max_age_us) && is_held(encoding, key))
+                let is_good = |key: &KeyMark| {
+                    is_young(now, key, max_age_us)
+                        && is_held(encoding, key)
+                        && !self.is_below_floor(encoding, key.seq_ext)
+                };
+                encoding.key.filter(is_good)
             }
         };
         let Some((start, codec)) = start.zip(encoding.codec) else {
@@ -93,7 +98,8 @@ impl Flow {
         );
         self.tail = self.epoch.replace(next).map(|epoch| (epoch, now + TAIL_US));
         self.phase = Phase::Replaying;
-        self.temporal = self.layers.temporal;
+        self.temporal = self.wanted_temporal();
+        self.lag.begun_us = now;
         self.drain_until_us = None;
         self.open_ts = None;
         self.left_out_ts = None;

@@ -53,7 +53,7 @@ impl Flow {
 
     /// Edge case 13: up only at a picture that needs nothing of its own layer; down at any picture.
     fn update_temporal(&mut self, view: &View) {
-        let wanted = self.layers.temporal;
+        let wanted = self.wanted_temporal();
         if !view.is_frame_start || wanted == self.temporal {
             return;
         }

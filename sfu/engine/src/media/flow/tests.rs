@@ -72,7 +72,7 @@ impl Bench {
 
     fn pull(&mut self) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        self.flow.pull(self.now, &self.encodings, &mut self.timeline, |_, one| out.push(one));
+        self.flow.pull(self.now, &self.encodings, &mut self.timeline, None, |_, one| out.push(one));
         self.encodings[0].log.clear();
         self.now += 33_000;
         out
