@@ -70,6 +70,8 @@ class Server:
         parts.signaling.start()
         parts.places.start()
         parts.recording.start()
+        parts.lines.start()
+        self._stack.push_async_callback(parts.lines.close)
         if self.settings.tls:
             own = {candidate.ip for candidate in parts.media.candidates}
             self.certificates = Certificates(

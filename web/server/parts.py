@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from web.cameras.places import CameraPlaces
 from web.cameras.pulls import CameraOpener, camera_config
 from web.cameras.store import CameraStore
 from web.http.rates import RateLimit
+from web.network.checks import NetworkChecks
+from web.network.history import LineHistory
+from web.network.load import LoadMeter
+from web.network.store import LineStore
 from web.people.entrance import Entrance
 from web.people.invites import Invites
 from web.recordings.control import RecordingControl
@@ -58,6 +63,9 @@ class Parts:
     recorder: RecorderService
     recording: RecordingControl
     shares: Shares
+    line_store: LineStore
+    lines: LineHistory
+    checks: NetworkChecks
     whip: WhipRoutes
 
 
@@ -87,6 +95,8 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
     opener = CameraOpener(media, camera_config(settings.camera_network))
     catalogue = RoomCatalogue(database, wall_s=time.time)
     recorder = RecorderService(media, recorder_config(settings))
+    line_store = LineStore(database)
+    load = LoadMeter(cpu_s=time.process_time, now_s=time.monotonic, num_cpus=os.cpu_count() or 1)
     return Parts(
         settings=settings,
         version=version,
@@ -108,5 +118,10 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
         recorder=recorder,
         recording=RecordingControl(recorder, signaling, catalogue),
         shares=Shares(database, key=secret.seal_key, wall_s=time.time),
+        line_store=line_store,
+        lines=LineHistory(
+            line_store, signaling.hooks, load=load, wall_s=time.time, now_s=time.monotonic
+        ),
+        checks=NetworkChecks(now_s=time.monotonic),
         whip=WhipRoutes(signaling, media, failures=failures),
     )

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from web.cameras.routes import CameraRoutes
 from web.http.operations import Operation
+from web.network.check_routes import CheckRoutes
+from web.network.history_routes import LineRoutes
 from web.ops.certificates import Certificates
 from web.ops.health import Health
 from web.ops.metrics import MetricsRoutes, ServerCollector
@@ -48,6 +50,10 @@ def build_operations(
         parts.shares,
         public_url=addresses.link_base,
     )
+    lines = LineRoutes(parts.line_store, parts.access, wall_s=time.time)
+    checks = CheckRoutes(
+        parts.checks, parts.invites, parts.access, passport=lines.passport, now_s=time.monotonic
+    )
     operations = [
         *Health(is_draining, parts.version).operations(),
         *MetricsRoutes(_collector(parts, rtc)).operations(),
@@ -58,6 +64,8 @@ def build_operations(
         *RoomRoutes(parts.signaling, parts.catalogue, parts.access).operations(),
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
         *recordings.operations(),
+        *lines.operations(),
+        *checks.operations(),
         *parts.whip.operations(),
     ]
     if certificates is not None:
@@ -81,9 +89,11 @@ def _collector(parts: Parts, rtc: RtcRoutes) -> ServerCollector:
             "webhook": lambda: parts.webhooks.counters,
             "recorder": lambda: parts.recorder.counters,
             "whip": lambda: parts.whip.resources.counters,
+            "lines": lambda: parts.lines.counters,
             "limit": lambda: {
                 "failed_tries_refused": parts.failures.refused,
                 "joins_refused": parts.joins.refused,
+                "checks_refused": parts.checks.refused,
             },
         },
         version=parts.version,

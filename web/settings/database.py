@@ -33,12 +33,31 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX recording_shares_by_recording ON recording_shares (recording);
     """,
+    """
+    CREATE TABLE line_sessions (
+        id TEXT PRIMARY KEY, room TEXT NOT NULL, started_at_s INTEGER NOT NULL,
+        ended_at_s INTEGER
+    ) STRICT;
+    CREATE INDEX line_sessions_by_room ON line_sessions (room, started_at_s);
+    CREATE INDEX line_sessions_by_time ON line_sessions (started_at_s);
+    CREATE TABLE line_people (
+        id INTEGER PRIMARY KEY, session TEXT NOT NULL, identity TEXT NOT NULL, name TEXT NOT NULL,
+        role TEXT NOT NULL, UNIQUE (session, identity)
+    ) STRICT;
+    CREATE TABLE line_samples (
+        person INTEGER NOT NULL, at_s INTEGER NOT NULL, up_kbps INTEGER NOT NULL,
+        up_loss_permille INTEGER NOT NULL, up_fps INTEGER, down_kbps INTEGER NOT NULL,
+        down_loss_permille INTEGER NOT NULL, rtt_ms INTEGER NOT NULL,
+        estimate_kbps INTEGER NOT NULL, step TEXT NOT NULL, is_lost INTEGER NOT NULL,
+        resumes INTEGER NOT NULL, load_percent INTEGER NOT NULL, PRIMARY KEY (person, at_s)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """Applied in order; `user_version` counts those that are done. Never edit one that was released."""
 
 
 class Database:
-    """The server's own tables (rooms' titles, invitations, cameras, links to recordings)."""
+    """The server's own tables (rooms' titles, invitations, cameras, links to recordings, lines)."""
 
     def __init__(self, path: Path) -> None:
         """Remember the file; `open` opens it."""
@@ -73,6 +92,15 @@ class Database:
                 return connection.execute(statement, values).rowcount
 
         return await self._in_worker(change)
+
+    async def transact(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Run several changes in one transaction, in the worker; an exception undoes them all."""
+
+        def run() -> Answer:
+            with self._open_one() as connection:
+                return work(connection)
+
+        return await self._in_worker(run)
 
     async def _in_worker(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)

@@ -1,0 +1,122 @@
+"""The five-second check before a call: who may run one, and how much it may move."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from web.http.problems import Problem, not_found, too_many
+from web.http.rates import RateLimit
+
+DOWN_BYTES: Final = 4_000_000
+UP_BYTES: Final = 3_000_000
+DOWN_S: Final = 2.0
+UP_S: Final = 2.0
+GRACE_S: Final = 3.0
+"""A phone on a slow line gets so much longer before it is cut off."""
+LIFETIME_S: Final = 30.0
+MAX_PINGS: Final = 40
+MAX_CHECKS: Final = 500
+MAX_STREAMS: Final = 12
+"""At once, of all checks: they must not take the line of those who are in a call."""
+STARTS: Final = {"burst": 5.0, "per_s": 0.1}
+
+
+@dataclass(slots=True)
+class Check:
+    """One check that runs.
+
+    Attributes:
+        room: what it is for; "" = no room.
+        name: whose line, where that is known.
+        expires_s: monotonic.
+        left: what may still be asked for, by kind.
+        up_kbps: as measured here, None before.
+    """
+
+    room: str
+    name: str
+    expires_s: float
+    left: dict[str, int] = field(
+        default_factory=lambda: {"down": 1, "up": 1, "ping": MAX_PINGS, "result": 1}
+    )
+    up_kbps: float | None = None
+
+
+class NetworkChecks:
+    """Checks by their id, which only who began one knows. All bounds in one place.
+
+    Attributes:
+        refused: how often a bound said no, for metrics.
+    """
+
+    def __init__(self, *, now_s: Callable[[], float]) -> None:
+        """Take a monotonic clock."""
+        self._now_s = now_s
+        self._starts = RateLimit(**STARTS, clock=now_s)
+        self._checks: OrderedDict[str, Check] = OrderedDict()
+        self._num_streams = 0
+        self.refused = 0
+
+    def begin(self, caller: str, *, room: str = "", name: str = "") -> str:
+        """Allow one check and return its id.
+
+        Raises:
+            Problem: this caller, or all together, ask too often.
+        """
+        self._forget_old()
+        if wait_s := self._starts.take(caller):
+            self.refused += 1
+            raise too_many(wait_s)
+        if len(self._checks) >= MAX_CHECKS:
+            raise self._busy()
+        check_id = secrets.token_urlsafe(16)
+        self._checks[check_id] = Check(room, name, self._now_s() + LIFETIME_S)
+        return check_id
+
+    def take(self, check_id: str, kind: str) -> Check:
+        """Use up one call of a kind.
+
+        Raises:
+            Problem: no such check (any more), or none of this kind is left.
+        """
+        self._forget_old()
+        check = self._checks.get(check_id)
+        if check is None:
+            raise not_found("That check")
+        if check.left[kind] < 1:
+            self.refused += 1
+            raise Problem(409, "already_done", "This part of the check is done.")
+        check.left[kind] -= 1
+        return check
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Hold one of the places for streams.
+
+        Raises:
+            Problem: all are taken.
+        """
+        if self._num_streams >= MAX_STREAMS:
+            raise self._busy()
+        self._num_streams += 1
+        try:
+            yield
+        finally:
+            self._num_streams -= 1
+
+    def _busy(self) -> Problem:
+        self.refused += 1
+        return Problem(503, "busy", "Too many checks run just now.", headers={"Retry-After": "5"})
+
+    def _forget_old(self) -> None:
+        now_s = self._now_s()
+        while self._checks:
+            check_id, check = next(iter(self._checks.items()))
+            if check.expires_s > now_s:
+                return
+            del self._checks[check_id]
