@@ -41,7 +41,8 @@ _BASE, _LOW, _TILES, _MIDDLE, _SCREENS, _SMOOTH_TILES, _STAGE_TOP, _REST = range
 _PHASES = 8
 """In this order: the lowest rung of stage and screens; their lowest layer at full rate; the lowest
 rung of the thumbnails; the stage up to about 360p; screens; thumbnails at full rate; the rest of
-the stage; the rest of the thumbnails in turn (sfu-core §9.5, as Jitsi's on-stage rule)."""
+the stage; the rest of the thumbnails (sfu-core §9.5, as Jitsi's on-stage rule). From the middle on
+tracks of a phase climb in turn, so that several on stage look alike."""
 
 # About 360p. Layers are told apart by what they cost, as their sizes may be unknown.
 _MIDDLE_BPS = 700_000
@@ -172,7 +173,7 @@ def _sort_keys(
     phase = np.where(kind == THUMBNAIL, tiles, stage)
     in_turn = number * width + position[:, None]
     one_by_one = position[:, None] * NUM_RUNGS + number
-    key = phase * (width * NUM_RUNGS) + np.where(phase == _REST, in_turn, one_by_one)
+    key = phase * (width * NUM_RUNGS) + np.where(phase >= _MIDDLE, in_turn, one_by_one)
     key = np.where(rungs.is_there, key, _PHASES * width * NUM_RUNGS)
     # numpy sorts 16-bit integers several times as fast.
     is_small = _PHASES * width * NUM_RUNGS < np.iinfo(np.int16).max

@@ -1,8 +1,9 @@
 """Dynacast: layers of a track that nobody wants are stopped at the publisher.
 
-A layer is enabled the moment somebody wants it, and disabled only after nobody has wanted it for
-some seconds. Lower layers stay enabled below one that is wanted: a subscriber whose line gets worse
-must find a smaller picture at once (see DECISIONS.md).
+A layer is enabled the moment somebody wants it and can get it, and disabled only after nobody has
+wanted it for some seconds, or nobody's line has carried it for half a minute. Lower layers stay
+enabled below one that is wanted: a subscriber whose line gets worse must find a smaller picture at
+once (see DECISIONS.md).
 """
 
 from __future__ import annotations
@@ -19,49 +20,75 @@ __all__ = ["LayerDemand", "build_quality_update"]
 
 _QUALITIES = (models.VideoQuality.LOW, models.VideoQuality.MEDIUM, models.VideoQuality.HIGH)
 _TOP = MAX_LAYERS - 1
+CAPACITY_DELAY_S = 30.0
+"""How long nobody's line must carry a layer before its publisher stops it."""
 
 
 class LayerDemand:
-    """The layers that anybody wants of one track.
+    """The layers that anybody wants of one track, and can get.
 
     Attributes:
         top: the highest layer that the publisher was told to send; -1 = none. Publishers start
             with all.
     """
 
-    def __init__(self, disable_delay_s: float) -> None:
+    def __init__(
+        self, disable_delay_s: float, *, capacity_delay_s: float = CAPACITY_DELAY_S
+    ) -> None:
         """Starts with what publishers start with: everything on."""
-        self._disable_delay_s = disable_delay_s
-        self._wanted: dict[str, int] = {}
+        self._wished = _Side(disable_delay_s)
+        # A line that comes and goes must not switch layers for everybody: what is wished for and
+        # cannot be carried is given up much later.
+        self._granted = _Side(capacity_delay_s)
         self._is_pinned = False
-        self._has_changed = True
-        self._next_s = inf
-        self._enabled = np.ones((1, MAX_LAYERS), np.bool_)
-        self._unwanted_since_s = np.full((1, MAX_LAYERS), np.nan)
         self.top = _TOP
 
-    def set(self, sid: str, spatial: int | None) -> None:
-        """A subscriber wants a layer, or nothing."""
-        if self._wanted.get(sid) == spatial:
-            return
-        self._has_changed = True
-        if spatial is None:
-            self._wanted.pop(sid, None)
-        else:
-            self._wanted[sid] = spatial
+    def set(self, sid: str, spatial: int | None, *, granted: int | None = None) -> None:
+        """A subscriber wants a layer, or nothing; and gets it, or what its line carries of it."""
+        self._wished.set(sid, spatial)
+        self._granted.set(sid, spatial if granted is None or spatial is None else granted)
 
     def pin(self, is_pinned: bool) -> None:
         """Somebody who is no subscriber (a recorder) wants the best, or no longer."""
         if is_pinned != self._is_pinned:
             self._is_pinned = is_pinned
-            self._has_changed = True
+            self._wished.has_changed = self._granted.has_changed = True
 
     def poll(self, now_s: float) -> bool:
         """Returns whether `top` has changed and the publisher must be told."""
-        if not self._has_changed and now_s < self._next_s:
-            return False
-        self._has_changed = False
-        spatial = list(self._wanted.values()) + ([_TOP] if self._is_pinned else [])
+        top = min(side.poll(now_s, self._is_pinned) for side in (self._wished, self._granted))
+        has_moved = top != self.top
+        self.top = top
+        return has_moved
+
+
+class _Side:
+    """What all subscribers together ask for, by one measure."""
+
+    def __init__(self, disable_delay_s: float) -> None:
+        self._disable_delay_s = disable_delay_s
+        self._wanted: dict[str, int] = {}
+        self._next_s = inf
+        self._enabled = np.ones((1, MAX_LAYERS), np.bool_)
+        self._unwanted_since_s = np.full((1, MAX_LAYERS), np.nan)
+        self._top = _TOP
+        self.has_changed = True
+
+    def set(self, sid: str, spatial: int | None) -> None:
+        if self._wanted.get(sid) == spatial:
+            return
+        self.has_changed = True
+        if spatial is None:
+            self._wanted.pop(sid, None)
+        else:
+            self._wanted[sid] = spatial
+
+    def poll(self, now_s: float, is_pinned: bool) -> int:
+        """The highest layer that is on."""
+        if not self.has_changed and now_s < self._next_s:
+            return self._top
+        self.has_changed = False
+        spatial = list(self._wanted.values()) + ([_TOP] if is_pinned else [])
         demand = update_demand(
             now_s,
             find_demand(1, [0] * len(spatial), spatial, is_simulcast=[False]),
@@ -70,10 +97,8 @@ class LayerDemand:
             disable_delay_s=self._disable_delay_s,
         )
         self._enabled, self._unwanted_since_s, self._next_s = demand
-        top = int(self._enabled.sum()) - 1  # layers are nested
-        has_moved = top != self.top
-        self.top = top
-        return has_moved
+        self._top = int(self._enabled.sum()) - 1  # layers are nested
+        return self._top
 
 
 def build_quality_update(

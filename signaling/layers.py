@@ -9,12 +9,17 @@ import numpy as np
 from livekit.protocol import models, rtc
 
 from bandwidth.demand import ALL_TEMPORAL, MAX_LAYERS, NOTHING, choose_layers
+from sfu.downlink import Kind, Wish
 from sfu.ids import Layers
 
-__all__ = ["TrackSettings", "choose"]
+__all__ = ["TrackSettings", "build_wish", "choose"]
 
 # Nobody's screen is larger; bounds what goes into 64-bit arithmetic.
 _MAX_PIXELS = 1 << 16
+# A player with a shorter side than this is one of many tiles, not what is looked at.
+_TILE_PX = 270
+# Who never says what it shows is taken to show 720p.
+_UNSAID_PX = 1280 * 720
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,29 @@ def choose(
     padded = sizes + [(0, 0)] * (MAX_LAYERS - count)
     wanted = _choose(padded, settings)
     return Layers(max(0, wanted[0]), wanted[1], wanted[0] == NOTHING)
+
+
+def build_wish(
+    info: models.TrackInfo, settings: TrackSettings, *, encoding_count: int, has_stills: bool
+) -> Wish:
+    """What a subscriber wants of a video track, and how much it matters.
+
+    Args:
+        has_stills: where a shared screen does not fit sharply, stills of it come instead.
+    """
+    layers = choose(info.layers, settings, encoding_count=encoding_count)
+    is_screen = info.source == models.TrackSource.SCREEN_SHARE
+    width, height = settings.width or settings.height, settings.height or settings.width
+    is_tile = 0 < min(width, height) < _TILE_PX
+    is_tile |= not width and settings.quality == models.VideoQuality.LOW
+    kind = Kind.SCREEN if is_screen else Kind.THUMBNAIL if is_tile else Kind.STAGE
+    return Wish(
+        *layers,
+        kind=kind,
+        area_px=float(width * height or _UNSAID_PX),
+        # Slides that cannot be read are worse than slides that come late.
+        min_spatial=layers.spatial if is_screen and has_stills else 0,
+    )
 
 
 def _choose(sizes: list[tuple[int, int]], settings: TrackSettings) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
-from signaling import data, publishing, subscriptions
+from signaling import data, network, publishing, subscriptions
 from signaling.hooks import call_hooks
 from signaling.join import JoinParams
 from signaling.link import LinkEvents, MediaLink
@@ -40,6 +40,8 @@ State = models.ParticipantInfo
 Reason = models.DisconnectReason
 Action = rtc.LeaveRequest
 
+# What browsers and native clients call a mobile network.
+_CELLULAR = ("cellular", "2g", "3g", "4g", "5g", "lte")
 _KINDS = {
     "ingress": State.INGRESS,
     "egress": State.EGRESS,
@@ -68,6 +70,7 @@ def join(room: Room, grants: Grants, params: JoinParams, outbox: Outbox) -> Part
         timeouts=context.config.timeouts,
         counters=context.counters,
     )
+    _describe_line(room, participant, params)
     outbox.send(
         build_join(
             context.config,
@@ -129,6 +132,15 @@ def _link_events(room: Room, participant: Participant) -> LinkEvents:
         on_unsupported=handle_unsupported,
         on_stuck=handle_stuck,
     )
+
+
+def _describe_line(room: Room, participant: Participant, params: JoinParams) -> None:
+    """Whose line it is that tracks go to, and who is to hear what becomes of it."""
+    assert participant.link is not None, "made before"
+    line = participant.link.primary
+    line.person = participant.identity
+    line.is_cellular = params.client.network.lower() in _CELLULAR
+    line.on_step = lambda step, reason: network.handle_step(room, participant, step, reason)
 
 
 def _handle_state(room: Room, participant: Participant, state: str) -> None:
@@ -193,6 +205,8 @@ def resume(room: Room, participant: Participant, params: JoinParams, outbox: Out
     participant.send(update=rtc.ParticipantUpdate(participants=infos))
     participant.send(room_update=rtc.RoomUpdate(room=room.info))
     send_refresh_token(room, participant)
+    paused = [one for one in participant.subscriptions.values() if one.is_paused]
+    network.send_states(participant, paused)
     room.context.counters["resumed"] += 1
     assert participant.link is not None, "only participants with a link resume"
     participant.link.resume()

@@ -123,6 +123,7 @@ class Monitor:
                 [track.source.handle for track in participant.tracks.values()],
                 link.transport_handles,
                 is_lost=participant.was_active and link.primary.state in ("disconnected", "failed"),
+                step=participant.step,
             )
         )
 

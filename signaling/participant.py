@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.protocol import models, rtc
 
+from bandwidth.ladder import Step
 from signaling.layers import TrackSettings
 from signaling.ratelimit import TokenBucket
 from signaling.track import PendingTrack, PublishedTrack
@@ -25,10 +26,15 @@ State = models.ParticipantInfo.State
 
 @dataclass
 class TrackSubscription:
-    """One track on its way to one participant."""
+    """One track on its way to one participant.
+
+    Attributes:
+        is_paused: the player shows it, and the line does not carry it.
+    """
 
     track: PublishedTrack
     media: Subscription
+    is_paused: bool = False
 
 
 class Participant:
@@ -46,6 +52,7 @@ class Participant:
         failed_s: when its transport failed; None while it is well.
         quiet_until_s: news of small changes waits for the next batch until then.
         resumes: how often its WebSocket came back.
+        step: how much of what it shows its line carries.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class Participant:
         self.quiet_until_s = 0.0
         self.own_changes: TokenBucket | None = None
         self.resumes = 0
+        self.step = Step.FULL
         self.was_active = False
         self.drops_next_resume = False
         self.graded: set[str] = set()

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
+from bandwidth.ladder import Step
+
 if TYPE_CHECKING:
     from sfu.stats import MediaSnapshot
 
 __all__ = ["LineStats", "QualityMeter", "grade"]
 
-# (worst loss, worst round trip in ms, grade, score); what users feel, not what codecs bear
+# (worst loss, worst round trip in ms, worst step, grade, score); what users feel, not what codecs
+# bear
 _GRADES = (
-    (0.02, 300.0, models.ConnectionQuality.EXCELLENT, 4.5),
-    (0.08, 700.0, models.ConnectionQuality.GOOD, 3.5),
+    (0.02, 300.0, Step.FULL, models.ConnectionQuality.EXCELLENT, 4.5),
+    (0.08, 700.0, Step.REDUCED, models.ConnectionQuality.GOOD, 3.5),
 )
 _POOR = (models.ConnectionQuality.POOR, 2.0)
 _LOST = (models.ConnectionQuality.LOST, 0.0)
@@ -30,6 +33,7 @@ class LineStats:
     loss_fraction: float = 0.0  # the worse of both directions
     rtt_ms: float = 0.0
     is_lost: bool = False
+    step: Step = Step.FULL  # what the downlink leaves of the picture
 
 
 def grade(stats: LineStats) -> tuple[models.ConnectionQuality, float]:
@@ -37,8 +41,9 @@ def grade(stats: LineStats) -> tuple[models.ConnectionQuality, float]:
     sure: the transport has not been heard for seconds."""
     if stats.is_lost:
         return _LOST
-    for loss_fraction, rtt_ms, quality, score in _GRADES:
-        if stats.loss_fraction <= loss_fraction and stats.rtt_ms <= rtt_ms:
+    for loss_fraction, rtt_ms, worst_step, quality, score in _GRADES:
+        is_good_line = stats.loss_fraction <= loss_fraction and stats.rtt_ms <= rtt_ms
+        if is_good_line and stats.step <= worst_step:
             return quality, score
     return _POOR
 
@@ -77,7 +82,14 @@ class QualityMeter:
             )
         }
 
-    def line(self, sources: list[int], transports: list[int], *, is_lost: bool) -> LineStats:
+    def line(
+        self,
+        sources: list[int],
+        transports: list[int],
+        *,
+        is_lost: bool,
+        step: Step = Step.FULL,
+    ) -> LineStats:
         """The line of one participant, given by the handles of what it has."""
         losses = [self._uplink.get(handle, 0.0) for handle in sources]
         lines = [self._downlink.get(handle, (0.0, 0.0)) for handle in transports]
@@ -85,6 +97,7 @@ class QualityMeter:
             loss_fraction=max(losses + [loss for loss, _ in lines], default=0.0),
             rtt_ms=max((rtt for _, rtt in lines), default=0.0),
             is_lost=is_lost,
+            step=step,
         )
 
 

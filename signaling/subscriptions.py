@@ -6,15 +6,22 @@ One rule decides (`_should_receive`, `_may_receive`); every change of an input c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from livekit.protocol import models, rtc
 
-from bandwidth.demand import ALL_TEMPORAL, MAX_LAYERS
+from bandwidth.demand import ALL_TEMPORAL
+from signaling import network
 from signaling.dynacast import build_quality_update
-from signaling.layers import TrackSettings, choose
+from signaling.layers import TrackSettings, build_wish
 from signaling.participant import Participant, TrackSubscription
 from signaling.rights import is_allowed_subscriber, may_subscribe
 from signaling.room import Room
+from signaling.stills import is_page
 from signaling.track import PublishedTrack
+
+if TYPE_CHECKING:
+    from sfu.ids import Layers
 
 __all__ = [
     "drop_participant",
@@ -188,7 +195,10 @@ def _subscribe(room: Room, participant: Participant, track: PublishedTrack) -> N
         codecs=track.codecs,
         allows_red=not track.info.encryption,
     )
+    if track.is_video:
+        track.source.announced_bps = tuple(layer.bitrate for layer in track.info.layers)
     subscription = TrackSubscription(track, media)
+    media.on_granted = lambda layers: _handle_granted(room, participant, subscription, layers)
     participant.subscriptions[track.sid] = subscription
     track.subscribers.add(participant.sid)
     _apply_settings(room, participant, subscription)
@@ -212,6 +222,8 @@ def handle_unsupported(participant: Participant, track_sid: str) -> None:
 def _unsubscribe(participant: Participant, track: PublishedTrack) -> None:
     subscription = participant.subscriptions.pop(track.sid, None)
     track.subscribers.discard(participant.sid)
+    if subscription is not None:
+        subscription.media.on_granted = None
     track.demand.set(participant.sid, None)
     link = participant.link
     if subscription is not None and link is not None and not link.is_closed:
@@ -225,12 +237,21 @@ def _apply_settings(room: Room, participant: Participant, subscription: TrackSub
     if not track.is_video:
         subscription.media.set_layers(0, ALL_TEMPORAL, settings.is_disabled)
         return
-    layers = choose(track.info.layers, settings, encoding_count=track.encoding_count)
-    is_top = layers.spatial == track.encoding_count - 1
-    wanted = MAX_LAYERS - 1 if is_top else layers.spatial
-    track.demand.set(participant.sid, None if layers.paused else wanted)
-    subscription.media.set_layers(*layers)
-    poll_demand(room, track)
+    subscription.media.set_wish(
+        build_wish(
+            track.info,
+            settings,
+            encoding_count=track.encoding_count,
+            has_stills=is_page(participant),
+        )
+    )
+
+
+def _handle_granted(
+    room: Room, participant: Participant, subscription: TrackSubscription, layers: Layers
+) -> None:
+    network.handle_granted(room, participant, subscription, layers)
+    poll_demand(room, subscription.track)
 
 
 def _send_error(participant: Participant, track_sid: str, error: models.SubscriptionError) -> None:

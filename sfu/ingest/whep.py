@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sfu.downlink import Kind, Wish
 from sfu.errors import SfuError
 from sfu.ids import Codec
 from sfu.ingest.resource import HttpSession
@@ -91,6 +92,10 @@ class WhepSession(HttpSession):
             )
             for track in chosen
         ]
+        for track, subscription in zip(chosen, subscriptions, strict=True):
+            if not track.source.is_audio:
+                kind = Kind.SCREEN if track.is_screen else Kind.STAGE
+                subscription.set_wish(Wish(kind=kind))
         answer = self.session.handle_offer(sdp, _refuse)
         placed = [subscription for subscription in subscriptions if subscription.mid is not None]
         if not placed:

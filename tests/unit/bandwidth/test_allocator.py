@@ -124,6 +124,12 @@ def test_stage_reaches_the_middle_before_thumbnails_are_smooth() -> None:
     assert layers(found) == [(1, 7), (0, 0), (0, 0), (0, 0)]
 
 
+def test_several_on_stage_climb_together() -> None:
+    grid = [{"area": area} for area in (10.0, 40.0, 30.0, 20.0)]
+    assert {spatial for spatial, _ in layers(fit(4 * MIDDLE, *grid))} == {1}
+    assert layers(fit(4 * LOW + 120_000, *grid)) == [(0, 7), (1, 1), (0, 7), (0, 7)]
+
+
 def test_the_least_visible_tile_is_paused_first() -> None:
     tiles = [{"kind": THUMBNAIL, "wanted": 0, "area": area} for area in (10.0, 30.0, 20.0)]
     found = fit(LOW + 2 * 0.4 * LOW, {"wanted": 0}, *tiles)

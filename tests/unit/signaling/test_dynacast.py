@@ -48,6 +48,31 @@ def test_a_pin_holds_the_best() -> None:
     assert not demand.poll(61.0) and demand.poll(66.0)
 
 
+def test_what_nobody_can_get_is_stopped_much_later() -> None:
+    demand = LayerDemand(5.0, capacity_delay_s=30.0)
+    demand.set("a", 2, granted=0)
+    assert not demand.poll(0.0) and not demand.poll(29.0)
+    assert demand.poll(30.0) and demand.top == 0
+    demand.set("a", 2, granted=1)
+    assert demand.poll(31.0) and demand.top == 1
+    demand.set("b", 2)
+    assert demand.poll(32.0) and demand.top == 2
+    demand.set("b", None)
+    demand.set("a", None)
+    assert not demand.poll(33.0) and not demand.poll(37.9)
+    assert demand.poll(38.0) and demand.top == -1
+
+
+def test_one_line_that_comes_and_goes_switches_nothing() -> None:
+    demand = LayerDemand(5.0)
+    for now_s in range(0, 300, 20):
+        demand.set("a", 2, granted=2)
+        assert not demand.poll(float(now_s))
+        demand.set("a", 2, granted=0)
+        assert not demand.poll(now_s + 10.0)
+    assert demand.top == 2
+
+
 def test_the_message_goes_by_quality() -> None:
     assert enabled(LAYERS, 2) == [True, True, True]
     assert enabled(LAYERS, 1) == [True, True, False]

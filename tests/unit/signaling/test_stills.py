@@ -256,7 +256,7 @@ def test_who_has_left_gets_nothing_more_even_if_nobody_says_stop(stage: Stage) -
     stage.bob.send(leave={})
     stage.bench.clock.advance(1.0)
     assert stage.maker.watches[0][3].is_closed and not stage.sender._lines
-    assert all(not str(key).startswith("stills") for key in track.demand._wanted)
+    assert all(not str(key).startswith("stills") for key in track.demand._wished._wanted)
 
 
 def test_the_end_of_the_source_ends_its_stills(stage: Stage) -> None:
