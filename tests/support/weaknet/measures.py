@@ -95,7 +95,7 @@ def new_frames(shown: Sequence[Shown]) -> list[Shown]:
 
 def gaps_us(times_us: Sequence[int], end_us: int) -> list[int]:
     """From each to the next, and from the last to the end."""
-    ends = [*times_us[1:], end_us]
+    ends = [*times_us, end_us][1:]
     return [max(0, end - start) for start, end in zip(times_us, ends, strict=True)]
 
 
