@@ -44,6 +44,8 @@ class Seen(NamedTuple):
 
     is_overused: Bools
     is_underused: Bools
+    is_idle: Bools
+    """The application sends far less than it may."""
     may_grow: Bools
     passing_bps: Floats
     """What the line lets through: what arrives, and what would but for inherent loss; 0 unknown."""
@@ -82,6 +84,7 @@ def _take(seen: Seen, which: Bools) -> Seen:
     return Seen(
         is_overused=seen.is_overused[which],
         is_underused=seen.is_underused[which],
+        is_idle=seen.is_idle[which],
         may_grow=seen.may_grow[which],
         passing_bps=seen.passing_bps[which],
         queue_us=seen.queue_us[which],
@@ -98,6 +101,8 @@ def _decrease(
     excess_s = np.maximum(np.nan_to_num(seen.queue_us) - constants.drain_queue_us, 0.0) / 1e6
     beta = np.maximum(constants.beta - excess_s, constants.drain_floor)
     lowered = np.where(passing > 0, beta * passing, target / 2)
+    # Who sends little shows little: a step down, not down to the little.
+    lowered = np.where(seen.is_idle, np.maximum(lowered, constants.idle_beta * target), lowered)
     capacity = rates.capacity_bps[slots]
     of_capacity = np.where(np.isnan(capacity), target, constants.beta * capacity)
     lowered = np.where(lowered > target, of_capacity, lowered)
@@ -106,7 +111,8 @@ def _decrease(
     rates.refill_bps[slots] = constants.beta * passing
     rates.decreased_us[slots] = now_us
     rates.changed_us[slots] = now_us
-    _note_capacity(rates, slots, passing, constants)
+    busy = ~seen.is_idle
+    _note_capacity(rates, slots[busy], passing[busy], constants)
 
 
 def _note_capacity(

@@ -41,6 +41,9 @@ class Constants:
     hold_queue_us: float = 60_000.0
     brake_queue_us: float = 100_000.0
     brake_rise_us: float = 8_000.0
+    jump_queue_us: float = 50_000.0
+    jump_rise_us: float = 30_000.0
+    jump_jitters: float = 2.0
     drain_queue_us: float = 150_000.0
     drain_floor: float = 0.2
     rebase_after_us: float = 1_500_000.0
@@ -62,6 +65,8 @@ class Constants:
 
     # Additive increase, multiplicative decrease.
     beta: float = 0.85
+    idle_share: float = 0.65
+    idle_beta: float = 0.7
     growth_per_s: float = 1.08
     min_growth_bps: float = 1_000.0
     near_growth_bps_per_s: float = 4_000.0
@@ -89,6 +94,7 @@ class Constants:
     loss_up: float = 1.02
     loss_down: float = 0.95
     rate_bias: float = 0.06
+    rate_bias_packets: float = 150.0
     rate_bias_loss: float = 0.5
     rate_bias_softness: float = 0.002
     loss_hold_us: float = 500_000.0
@@ -111,6 +117,7 @@ class Constants:
     probe_saturated_share: float = 0.95
     probe_max_ratio: float = 2.0
     probe_max_loss: float = 0.2
+    probe_settle_us: int = 300_000
     probe_timeout_us: float = 1_000_000.0
     probe_interval_us: float = 2_500_000.0
     probe_interval_max_us: float = 15_000_000.0
@@ -119,6 +126,7 @@ class Constants:
     recovery_interval_max_us: float = 1_500_000.0
     recovery_backoff: float = 1.25
     recovery_below: float = 0.66
+    promise_us: int = 3_000_000
     good_half_life_s: float = 60.0
 
     # Silence.

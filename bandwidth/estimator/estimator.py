@@ -193,15 +193,24 @@ class Estimator:
         is_overused, is_underused = self._signals(got, slots)
         queue = self._queues.queue_us[slots]
         jitter = self._queues.jitter_us[slots]
-        rises = queue - np.nan_to_num(measured) > constants.brake_rise_us
-        is_long = (queue > constants.brake_queue_us) & rises
-        is_probing = self._probes.number[slots] != 0
+        target = self._rates.target_bps[slots]
+        rise = queue - np.nan_to_num(measured)
         # Delay that grows while the quickest packets do not wait is jitter.
-        is_overused &= (queue > constants.quiet_queue_us) & ~is_probing
-        is_overused |= is_long
+        is_overused &= queue > constants.quiet_queue_us
+        jitters = constants.jump_jitters * jitter
+        is_overused |= (queue > constants.jump_queue_us + jitters) & (
+            rise > constants.jump_rise_us + jitters
+        )
+        # A probe leaves a queue that drains by itself.
+        is_probing = self._probes.number[slots] != 0
+        is_probing |= now_us - self._probes.ended_us[slots] < constants.probe_settle_us
+        is_overused &= ~is_probing
+        is_overused |= (queue > constants.brake_queue_us) & (rise > constants.brake_rise_us)
         seen = aimd.Seen(
             is_overused=is_overused,
             is_underused=is_underused,
+            is_idle=(lines.sent_bps[slots] < constants.idle_share * target)
+            & (queue < constants.brake_queue_us),
             may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],
             passing_bps=self._passing(self._arrivals.current_bps(slots, constants), slots),
             queue_us=queue,
@@ -244,7 +253,7 @@ class Estimator:
         rates.target_bps[slots] = np.maximum(rates.target_bps[slots], shown)
         rates.capacity_bps[up] = np.nan
         self._losses.limit_bps[up] = np.inf
-        self._remember_good(elapsed_us)
+        self._remember_good(now_us, elapsed_us)
         situation = situation._replace(
             target_bps=np.minimum(rates.target_bps, self._losses.limit_bps)
         )
@@ -254,11 +263,14 @@ class Estimator:
         self._next_probe += len(orders)
         return orders
 
-    def _remember_good(self, elapsed_us: int) -> None:
+    def _remember_good(self, now_us: int, elapsed_us: int) -> None:
+        constants, probes, rates = self._constants, self._probes, self._rates
         passing = self._arrivals.smooth_bps / (1.0 - self._losses.inherent)
-        proven = np.minimum(self._rates.target_bps, passing)
-        kept = 0.5 ** (elapsed_us / 1e6 / self._constants.good_half_life_s)
-        self._probes.good_bps[:] = np.maximum(self._probes.good_bps * kept, proven)
+        proven = np.minimum(rates.target_bps, passing)
+        is_broken = (rates.decreased_us > probes.promised_us) | self._losses.is_decreasing
+        probing.remember_good(
+            probes, rates.target_bps, proven, is_broken, now_us, elapsed_us, constants
+        )
 
     def _estimates(self, lines: Lines) -> Estimates:
         constants, losses = self._constants, self._losses

@@ -202,7 +202,8 @@ def _most_likely(
         inherent = np.clip(inherent + first / np.maximum(second, 1e-9), low, high)
     passes = (1.0 - inherent[:, :, None]) * kept
     likelihood = (lost * np.log(1.0 - passes) + got * np.log(passes)).sum(axis=2)
-    total = (lost + got).sum(axis=2)
+    # A belief, not evidence: it weighs as much as so many packets, however many there are.
+    total = np.minimum((lost + got).sum(axis=2), constants.rate_bias_packets)
     margin = constants.rate_bias_loss - losses.average[slots]
     bias = constants.rate_bias * margin / (constants.rate_bias_softness + np.abs(margin))
     likelihood += bias[:, None] * np.log1p(candidates / 1e3) * total

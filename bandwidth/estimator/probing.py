@@ -36,10 +36,13 @@ class Probes(Columns):
     first_came_us: Ints
     last_came_us: Ints
     is_first: Bools
+    ended_us: Ints
+    promised_us: Ints
     next_us: Ints
     interval_us: Floats
     needed_bps: Floats
     good_bps: Floats
+    proven_bps: Floats
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
         "number": 0,
         "ordered_us": 0,
@@ -56,10 +59,13 @@ class Probes(Columns):
         "first_came_us": _FAR,
         "last_came_us": 0,
         "is_first": True,
+        "ended_us": -_FAR,
+        "promised_us": -_FAR,
         "next_us": 0,
         "interval_us": 0.0,
         "needed_bps": 0.0,
         "good_bps": 0.0,
+        "proven_bps": 0.0,
     }
 
 
@@ -131,8 +137,7 @@ def finish(
     shown = _judge(probes, slots, situation, constants)
     rate = probes.rate_bps[slots]
     target = situation.target_bps[slots]
-    needed = probes.needed_bps[slots]
-    is_recovering = target < constants.recovery_below * np.minimum(probes.good_bps[slots], needed)
+    is_recovering = _is_far_below(probes, situation.target_bps, constants)[slots]
     goes_on = (shown >= constants.probe_passed * rate) & (shown > target)
     slow = np.clip(
         probes.interval_us[slots] * constants.probe_backoff,
@@ -149,6 +154,8 @@ def finish(
     probes.next_us[slots] = now_us + interval.astype(np.int64)
     probes.good_bps[slots] = np.maximum(probes.good_bps[slots], shown)
     probes.number[slots] = 0
+    probes.ended_us[slots] = now_us
+    probes.promised_us[slots[shown > target]] = now_us
     return slots, shown
 
 
@@ -196,7 +203,7 @@ def order(
     probes.needed_bps[:] = needed
     goal = needed * constants.probe_need
     wants = is_open & situation.is_clear & (probes.number == 0) & (goal > 1.05 * target)
-    is_recovering = target < constants.recovery_below * np.minimum(probes.good_bps, needed)
+    is_recovering = _is_far_below(probes, target, constants)
     due_us = probes.next_us
     slots = np.flatnonzero(wants & (now_us >= due_us))
     if len(slots) == 0:
@@ -218,6 +225,46 @@ def order(
         ProbeOrder(int(slot), int(number), int(bps), int(us))
         for slot, number, bps, us in zip(slots, probes.number[slots], rate, duration, strict=True)
     ]
+
+
+def remember_good(
+    probes: Probes,
+    target_bps: Floats,
+    proven_bps: Floats,
+    is_broken: Bools,
+    now_us: int,
+    elapsed_us: int,
+    constants: Constants,
+) -> None:
+    """Keep the best rate of late in mind: what arrived, or what a probe promised.
+
+    Args:
+        probes: the state.
+        target_bps: (capacity,) the rates in force.
+        proven_bps: (capacity,) what arrives, as far as it was allowed.
+        is_broken: (capacity,) the line has been too full since the last promise.
+        now_us: time.
+        elapsed_us: time since the last call.
+        constants: tuning.
+    """
+    kept = 0.5 ** (elapsed_us / 1e6 / constants.good_half_life_s)
+    probes.proven_bps[:] = np.maximum(probes.proven_bps * kept, proven_bps)
+    # A promise that the line did not keep is forgotten, and the next is not asked for soon.
+    is_broken = is_broken & (now_us - probes.promised_us < constants.promise_us)
+    promised = np.where(is_broken, 0.0, probes.good_bps * kept)
+    probes.good_bps[:] = np.maximum(promised, probes.proven_bps)
+    probes.promised_us[is_broken] = -_FAR
+    is_far = _is_far_below(probes, target_bps, constants)
+    pause = np.where(is_far, constants.recovery_interval_max_us, constants.probe_interval_max_us)
+    later_us = now_us + pause.astype(np.int64)
+    probes.interval_us[is_broken] = pause[is_broken]
+    probes.next_us[is_broken] = np.maximum(probes.next_us, later_us)[is_broken]
+
+
+def _is_far_below(probes: Probes, target_bps: Floats, constants: Constants) -> Bools:
+    """Whether a line once carried far more of what is wanted."""
+    wanted = np.minimum(probes.good_bps, probes.needed_bps)
+    return target_bps < constants.recovery_below * wanted
 
 
 def _durations(rate: Floats, target: Floats, jitter_us: Floats, constants: Constants) -> Floats:

@@ -51,7 +51,8 @@ class Link:
     """Rate by time, a queue that drops at its end, a delay, jitter in order, and loss.
 
     `loss` is the share lost behind the queue; with `burst` > 1 losses come in runs of about that
-    many packets. `delivered` and `waits` are what came through, for figures.
+    many packets. With `bucket_bytes` the line is a policer: no queue, what exceeds the rate and the
+    bucket is dropped. `delivered` and `waits` are what came through, for figures.
     """
 
     rate: Rate | float
@@ -61,6 +62,7 @@ class Link:
     keeps_order: bool = True
     loss: float = 0.0
     burst: float = 1.0
+    bucket_bytes: int = 0
     seed: int = 1
     queue: deque[Packet] = field(default_factory=deque)
     held_bytes: int = 0
@@ -69,6 +71,7 @@ class Link:
     _free_us: float = 0.0
     _last_out_us: int = 0
     _is_bad: bool = False
+    _tokens: float = 0.0
 
     def __post_init__(self) -> None:
         self._random = Random(self.seed)
@@ -82,6 +85,8 @@ class Link:
             return
         if self.rate_at(packet.sent_us) <= 0:
             return
+        if self.bucket_bytes and not self._has_token(packet):
+            return
         self.queue.append(packet)
         self.held_bytes += packet.size_bytes
 
@@ -94,7 +99,7 @@ class Link:
                 self.queue.clear()
                 self.held_bytes = 0
                 break
-            end = begin + packet.size_bytes * 8e6 / rate
+            end = begin if self.bucket_bytes else begin + packet.size_bytes * 8e6 / rate
             if end > now_us:
                 break
             self.queue.popleft()
@@ -111,6 +116,16 @@ class Link:
             self.delivered.append((at_us, packet.size_bytes, packet.flow))
             packet.flow.on_arrival(packet, at_us)
         del self._way[:arrived]
+
+    def _has_token(self, packet: Packet) -> bool:
+        refilled = (packet.sent_us - self._free_us) * self.rate_at(packet.sent_us) / 8e6
+        self._tokens = min(self._tokens + max(refilled, 0.0), float(self.bucket_bytes))
+        if self._tokens < packet.size_bytes:
+            self._free_us = max(self._free_us, packet.sent_us)
+            return False
+        self._tokens -= packet.size_bytes
+        self._free_us = max(self._free_us, packet.sent_us)
+        return True
 
     def _loses(self) -> bool:
         if self.loss == 0:
