@@ -307,7 +307,8 @@ class DtlsTransport(RTCDtlsTransport):
         await self._write_ssl()
 
     async def _send_data(self, data: bytes) -> None:
-        if self._state != State.CONNECTED:
+        # Between the end and the last run of the reader the state still says connected.
+        if self._state != State.CONNECTED or self._ssl is None:
             raise ConnectionError("not connected")
         try:
             self._connection.send(data)

@@ -133,7 +133,7 @@ class MediaLink:
         *,
         role: Literal["answerer", "offerer"],
     ) -> Session:
-        session = Session(transport, media.candidates, role=role)
+        session = Session(transport, media.candidates, role=role, is_lean=True)
         session.set_callbacks(
             on_unpublished=events.on_unpublished,
             on_subscribed=events.on_subscribed,

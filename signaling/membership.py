@@ -53,8 +53,8 @@ _KINDS = {
 def join(room: Room, grants: Grants, params: JoinParams, outbox: Outbox) -> Participant:
     """Takes a client into the room. The caller has checked rights and space.
 
-    The order matters to clients: `join` is the first message, then the token, then everything that
-    is known about tracks.
+    The order matters to clients: `join` is the first message, then everything that is known about
+    tracks. The token, which nobody waits for, goes behind the first description.
     """
     context = room.context
     previous = room.participants.get(grants.identity)
@@ -83,7 +83,6 @@ def join(room: Room, grants: Grants, params: JoinParams, outbox: Outbox) -> Part
     participant.outbox = outbox
     participant.info.state = State.JOINED
     room.add(participant, keeps_room=not participant.is_hidden)
-    send_refresh_token(room, participant)
     room.announce(participant, is_urgent=False)
     subscriptions.reconcile_participant(room, participant)
     return participant

@@ -10,6 +10,7 @@ from sfu.sdp import SdpError, SessionDescription, parse_sdp
 from sfu.sdp.model import MediaDescription, TransportAttributes
 from sfu.session.bundle import BundleMap
 from sfu.session.encodings import read_encodings
+from sfu.session.lean import make_lean
 from sfu.session.section import (
     Section,
     describe_data,
@@ -192,7 +193,11 @@ class Answerer:
         if section.kind == "application":
             return describe_data(section.mid, remote.protocol, MAX_MESSAGE_BYTES)
         section.is_draining = False
-        return describe_rtp(section, remote.protocol, _direction(section))
+        media = describe_rtp(section, remote.protocol, _direction(section))
+        if self._state.is_lean:
+            codecs = section.subscription.codecs if section.subscription is not None else ()
+            media = make_lean(media, codecs)
+        return media
 
 
 def _direction(section: Section) -> str:

@@ -37,6 +37,7 @@ class Session:
         policy: CodecPolicy | None = None,
         has_data: bool = True,
         rng: random.Random | None = None,
+        is_lean: bool = False,
     ) -> None:
         """Makes a session without sections.
 
@@ -47,9 +48,12 @@ class Session:
             policy: codecs to agree on; the default takes all.
             has_data: whether an offerer has a data section (always mid 0).
             rng: source of SSRCs and the session id.
+            is_lean: descriptions say only what counts, see `sfu.session.lean`. For peers that
+                negotiate again when a track changes its codec.
         """
         rng = rng or random.SystemRandom()
-        self._state = SessionState(transport, candidates, policy or CodecPolicy(), rng)
+        policy = policy or CodecPolicy()
+        self._state = SessionState(transport, candidates, policy, rng, is_lean=is_lean)
         self._answerer = Answerer(self._state) if role == "answerer" else None
         self._offerer = Offerer(self._state, has_data=has_data) if role == "offerer" else None
 

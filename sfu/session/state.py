@@ -10,6 +10,7 @@ from sfu.codecs import CodecPolicy
 from sfu.sdp import SdpError, SessionDescription
 from sfu.sdp.model import Fingerprint, Group, MediaDescription, TransportAttributes
 from sfu.session.bundle import BundleMap
+from sfu.session.lean import share_transport
 from sfu.session.section import Section
 from sfu.session.tracks import Subscription
 
@@ -25,6 +26,7 @@ class SessionState:
     """Sections in SDP order and the subscriptions that wait for one.
 
     Attributes:
+        is_lean: descriptions say only what counts.
         on_published: called with mid and source when a claimed track's source exists.
         on_unpublished: called with the mid after its source was closed.
         on_subscribed: called when a subscription has its sink.
@@ -37,11 +39,14 @@ class SessionState:
         candidates: Sequence[IceCandidate],
         policy: CodecPolicy,
         rng: random.Random,
+        *,
+        is_lean: bool = False,
     ) -> None:
         """Starts without sections."""
         self.transport = transport
         self.candidates = tuple(candidate.to_sdp() for candidate in candidates)
         self.policy = policy
+        self.is_lean = is_lean
         self.sections: list[Section] = []
         self.subscriptions: list[Subscription] = []
         self.on_published: Callable[[str, Source], None] | None = None
@@ -129,7 +134,8 @@ class SessionState:
         )
 
     def describe(self, media: Sequence[MediaDescription], setup: str) -> SessionDescription:
-        """Puts a description together; transport attributes go into every live section."""
+        """Puts a description together; transport attributes go into every live section, or in a
+        lean session above them all."""
         self._version += 1
         algorithm, _, digest = self.transport.fingerprint.partition(" ")
         attributes = TransportAttributes(
@@ -138,9 +144,12 @@ class SessionState:
             fingerprints=(Fingerprint(algorithm, digest),),
             setup=setup,
         )
+        shared = TransportAttributes()
         live = [section for section in media if not section.is_rejected]
         for section in live:
             section.transport = attributes
+        if self.is_lean:
+            shared = share_transport(live, attributes)
         if live:
             # RFC 9143 §7.1.3: within a bundle only the tagged section carries candidates.
             live[0].candidates = self.candidates
@@ -148,6 +157,7 @@ class SessionState:
         return SessionDescription(
             origin=("-", self._session_id, self._version),
             media=list(media),
+            transport=shared,
             groups=(Group("BUNDLE", tuple(section.mid for section in live)),),
             is_ice_lite=True,
             allows_mixed_extmap=True,

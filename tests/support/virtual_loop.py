@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["run_virtual"]
+__all__ = ["pass_virtual", "run_virtual"]
 
 T = TypeVar("T")
 
@@ -42,3 +42,10 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine in a loop of its own, in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+async def pass_virtual(duration_s: float) -> None:
+    """Lets virtual time pass."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop), "real time is not waited for"
+    await asyncio.sleep(duration_s)

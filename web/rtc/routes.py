@@ -16,6 +16,7 @@ from signaling.tokens import Grants
 from web.http.callers import caller_address
 from web.http.operations import Operation
 from web.http.rates import RateLimit
+from web.rtc.line import Line
 from web.rtc.socket import CODE_GOING_AWAY, CODE_INTERNAL, SocketConnection, read_messages
 
 log = structlog.get_logger("web.rtc")
@@ -92,9 +93,12 @@ class RtcRoutes:
         if not ws.can_prepare(request):
             raise web.HTTPNotFound(text="this address speaks WebSocket only")
         grants, params = self._admit(request)
-        await ws.prepare(request)
         transport = request.transport
-        connection = SocketConnection(ws, transport.abort if transport else lambda: None)
+        line = Line(transport.get_extra_info("socket") if transport else None)
+        # Released by the writer: the upgrade, the join and the answer leave together.
+        line.cork()
+        await ws.prepare(request)
+        connection = SocketConnection(ws, transport.abort if transport else lambda: None, line)
         self.num_open += 1
         self.counters["rtc_opened"] += 1
         try:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
+from web.rtc.line import NUDGE_PAUSES_S, Line
+
 PING_EVERY_S = 10.0
 SILENCE_S = 35.0
 """A phone between two masts is silent for many seconds; its media tells sooner that it is gone."""
@@ -28,9 +30,12 @@ class SocketConnection:
     `unsent_bytes` and closes a client that does not read.
     """
 
-    def __init__(self, ws: web.WebSocketResponse, abort: Callable[[], None]) -> None:
-        """Take the open socket and what cuts the TCP connection."""
+    def __init__(
+        self, ws: web.WebSocketResponse, abort: Callable[[], None], line: Line | None = None
+    ) -> None:
+        """Take the open socket, what cuts the TCP connection, and that connection."""
         self._ws = ws
+        self._line = line or Line(None)
         self._abort = abort
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -71,18 +76,34 @@ class SocketConnection:
         """Send what is queued until closed; the writer task's whole life."""
         try:
             while True:
+                if len(self._queue) > 1:
+                    self._line.cork()
                 while self._queue:
                     data = self._queue.popleft()
                     await self._ws.send_bytes(data)
                     self._unsent_bytes = max(0, self._unsent_bytes - len(data))
+                self._line.uncork()
                 if self._close_code is not None:
                     await self._ws.close(code=self._close_code)
                     return
                 self._wake.clear()
-                await self._wake.wait()
+                await self._wait()
         except (ConnectionError, RuntimeError):
             # aiohttp raises RuntimeError for a socket that closed under the writer.
             self._abort()
+
+    async def _wait(self) -> None:
+        """Wait for something to send; see `web.rtc.line` for the pings meanwhile."""
+        for pause_s in NUDGE_PAUSES_S:
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+                    return
+            except TimeoutError:
+                if not self._line.has_unacknowledged():
+                    break
+                await self._ws.ping()
+        await self._wake.wait()
 
     async def ping(self, now_s: Callable[[], float]) -> None:
         """Ping, and cut a connection that has said nothing for long; runs until cancelled."""

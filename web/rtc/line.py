@@ -1,0 +1,83 @@
+"""The TCP connection under a client's WebSocket, set up for a line that loses packets.
+
+TCP doubles its patience with every loss: at 30 % a join waits many seconds for one packet. Four
+things help that need nothing of the client. The first answer leaves as few packets as possible.
+Waiting does not double while little is under way, and never passes a second. A congestion control
+that does not take loss for congestion is used where the system has one. And while something is not
+acknowledged, small pings follow it: each makes the client report what it lacks, and a report that
+arrives brings the packet again after a round trip instead of a timeout (RACK, RFC 8985).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from typing import Final, Protocol
+
+__all__ = ["NUDGE_PAUSES_S", "Line"]
+
+NUDGE_PAUSES_S: Final = (0.15, *[0.1] * 20)
+"""Pauses before the pings that follow a message which is not acknowledged."""
+_SILENCE_MS: Final = 35_000
+# Linux numbers that Python's socket module does not know.
+_TCP_THIN_LINEAR_TIMEOUTS: Final = 16
+_TCP_RTO_MAX_MS: Final = 44  # Linux 6.15
+_OPTIONS: Final = (
+    (_TCP_THIN_LINEAR_TIMEOUTS, 1),
+    (_TCP_RTO_MAX_MS, 1000),
+    # With short timeouts the usual 15 tries are over in seconds; the pings above decide instead.
+    (getattr(socket, "TCP_USER_TIMEOUT", 18), _SILENCE_MS),
+)
+
+
+class _Socket(Protocol):
+    """What asyncio lends of a socket."""
+
+    def fileno(self) -> int: ...
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+
+
+class Line:
+    """One connection. Where the system lacks an option, it goes without."""
+
+    def __init__(self, sock: _Socket | None) -> None:
+        """Set it up; None stands for a connection that has no socket of ours."""
+        self._socket = sock
+        self._is_corked = False
+        for option, value in _OPTIONS:
+            self._set(option, value)
+        self._set(getattr(socket, "TCP_CONGESTION", 13), b"bbr")
+
+    def cork(self) -> None:
+        """Let what is written now gather into full packets, for 200 ms at most."""
+        if not self._is_corked:
+            self._is_corked = self._set(getattr(socket, "TCP_CORK", 3), 1)
+
+    def uncork(self) -> None:
+        """Send what has gathered."""
+        if self._is_corked:
+            self._is_corked = False
+            self._set(getattr(socket, "TCP_CORK", 3), 0)
+
+    def has_unacknowledged(self) -> bool:
+        """Whether the client's system has not confirmed everything yet."""
+        if self._socket is None:
+            return False
+        try:
+            # SIOCOUTQ, under its terminal name: bytes sent and not acknowledged.
+            answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # closed meanwhile
+            return False
+        return bool(struct.unpack("i", answer)[0] > 0)
+
+    def _set(self, option: int, value: int | bytes) -> bool:
+        if self._socket is None:
+            return False
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+        except OSError:
+            return False
+        return True
