@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sfu import engine as _engine
 from sfu.config import MediaConfig
+from sfu.downlink import Downlink
 from sfu.dtls import DtlsIdentity
 from sfu.errors import ConfigError, MediaClosedError
 from sfu.ice import IceCandidate, build_candidates, local_addresses
@@ -65,7 +66,9 @@ class MediaServer:
                 f"cannot listen for media on UDP {config.udp_port} or TCP {config.tcp_port}: "
                 f"{error.strerror or error}",
             ) from error
-        self._registry_or_none = Registry(engine, config, DtlsIdentity())
+        registry = Registry(engine, config, DtlsIdentity())
+        registry.downlink = Downlink(registry)
+        self._registry_or_none = registry
         addresses = local_addresses(
             hosts, node_ip=config.node_ip, announce_loopback=config.announce_loopback
         )
@@ -73,12 +76,15 @@ class MediaServer:
             addresses, udp_ports=engine.udp_ports, tcp_ports=engine.tcp_ports
         )
         asyncio.get_running_loop().add_reader(engine.event_fd, self._handle_events)
+        registry.downlink.start()
 
     async def close(self) -> None:
         """Close every transport, then the engine; idempotent."""
         registry = self._registry_or_none
         if registry is None:
             return
+        if registry.downlink is not None:
+            registry.downlink.stop()
         closing = [asyncio.create_task(t.close()) for t in list(registry.transports.values())]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)
@@ -137,9 +143,11 @@ class MediaServer:
         registry = self._registry
         return {**registry.engine.counters(), **registry.counters}
 
-    def drain_twcc(self) -> Rows:
-        """Take what subscribers reported of what they got, rows of ``TWCC_DTYPE``, oldest first."""
-        return parse_rows(self._registry.engine.drain_twcc(), _engine.TWCC_DTYPE)
+    @property
+    def downlink(self) -> Downlink | None:
+        """What the lines to subscribers carry; None before the start and after the end."""
+        registry = self._registry_or_none
+        return registry.downlink if registry is not None else None
 
     @property
     def _registry(self) -> Registry:

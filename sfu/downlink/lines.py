@@ -22,6 +22,7 @@ class LineColumns:
         handle: the engine's number of the transport.
         is_open: in use.
         has_estimate: the estimator knows it: the transport was connected.
+        settles_us: until then nothing grows: the first probes are under way.
         videos: rows of video subscriptions.
         audios: sinks of audio.
         start_bps: believed until there is an estimate.
@@ -41,6 +42,7 @@ class LineColumns:
     handle: npt.NDArray[np.int64]
     is_open: npt.NDArray[np.bool_]
     has_estimate: npt.NDArray[np.bool_]
+    settles_us: npt.NDArray[np.int64]
     videos: npt.NDArray[np.int64]
     audios: npt.NDArray[np.int64]
     start_bps: npt.NDArray[np.float64]
@@ -70,6 +72,7 @@ class LineColumns:
             "allocated_us": np.int64,
             "due_us": np.int64,
             "paced_us": np.int64,
+            "settles_us": np.int64,
         }
         return cls(**{f.name: np.zeros(size, kinds.get(f.name, np.float64)) for f in fields(cls)})
 

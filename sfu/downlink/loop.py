@@ -42,6 +42,9 @@ _NOISE = 0.15
 # Probes show 1.2 times what is asked for; growth needs 1.15, and waits less where there is more.
 _ROOM_TO_SHOW = 1.35
 _REMEMBER_US = 10_000_000
+# A new line gets the lowest layers until its first probes are back: one switch instead of three.
+_SETTLE_US = 400_000
+_FIRST_SHARE = 0.5
 
 
 class Downlink:
@@ -88,23 +91,17 @@ class Downlink:
         """What a new subscription starts with, before the next turn fits all of them."""
         if wish.is_paused or source.is_audio:
             return wish.layers
+        slot = self._lines.open(transport, self._start_bps(transport))
+        self._fit_capacity()
         row = self._rates.acquire(source.handle, len(source.specs), source.announced_bps)
-        rates_bps = self._rates.rates_bps[row].max(axis=1)
+        rates_bps = self._rates.rates_bps[row, 0]
         self._rates.release(source.handle)
-        slot = self._lines.find(transport.handle)
-        left_bps = float(self._start_bps(transport))
-        if slot is not None:
-            columns = self._lines.columns
-            left_bps = float(self._believed(slot) - columns.used_bps[slot])
-            if columns.has_estimate[slot]:
-                left_bps -= columns.audio_bps[slot]
-        top = min(wish.spatial, max(1, len(source.specs)) - 1)
-        for spatial in range(top, -1, -1):
-            if 0 < rates_bps[spatial] <= left_bps:
-                if slot is not None:
-                    self._lines.columns.used_bps[slot] += rates_bps[spatial]
-                return Layers(spatial, wish.temporal, False)
-        return Layers(0, wish.temporal, False)
+        columns = self._lines.columns
+        left_bps = (self.estimate_of(transport) or columns.start_bps[slot]) - columns.used_bps[slot]
+        # A small key frame is there at once, and what the line carries is known soon after.
+        is_smooth = rates_bps.max() <= left_bps * _FIRST_SHARE
+        columns.used_bps[slot] += rates_bps.max() if is_smooth else rates_bps[0]
+        return Layers(0, wish.temporal if is_smooth else 0, False)
 
     def add(self, sink: Sink) -> None:
         """A new subscription; one of video follows its wish from now on."""
@@ -221,6 +218,7 @@ class Downlink:
                 int(slot), now_us, start_bps=start_bps, is_known=known_bps is not None
             )
             columns.has_estimate[slot] = columns.is_dirty[slot] = True
+            columns.settles_us[slot] = now_us + (0 if known_bps is not None else _SETTLE_US)
             self._states.reset(int(slot))
 
     def _describe(self, measured: Measured, factor: npt.NDArray[np.float64]) -> EstimatorLines:
@@ -291,10 +289,9 @@ class Downlink:
         """Fit wishes into budgets where anything that matters has changed."""
         columns, config = self._lines.columns, self._config
         reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
-        budgets_bps = np.where(
-            columns.has_estimate, self._states.belief.budget_bps, columns.start_bps
-        )
-        budgets_bps = np.maximum(budgets_bps - reserve_bps, 0.0)
+        budgets_bps = np.maximum(self._states.belief.budget_bps - reserve_bps, 0.0)
+        is_settling = ~columns.has_estimate | (now_us < columns.settles_us)
+        budgets_bps = np.where(is_settling, columns.used_bps, budgets_bps)
         moved = np.abs(budgets_bps - columns.settled_bps) > _NOISE * columns.settled_bps
         is_over = columns.used_bps > budgets_bps
         is_due = (columns.due_us > 0) & (columns.due_us <= now_us)
@@ -328,7 +325,8 @@ class Downlink:
         columns.used_bps[picked] = found.used_bps
         columns.needed_bps[picked] = found.needed_bps
         columns.base_bps[picked] = found.base_bps
-        columns.raw_step[picked] = found.step
+        is_settling = ~columns.has_estimate[picked] | (now_us < columns.settles_us[picked])
+        columns.raw_step[picked] = np.where(is_settling, Step.FULL, found.step)
         columns.due_us[picked] = found.due_us
         columns.settled_bps[picked] = budgets_bps[picked]
         columns.allocated_us[picked] = now_us
@@ -360,11 +358,6 @@ class Downlink:
                 self._orders.tell_step(transport, Step(self._states.ladder.step[slot]), reason)
 
     # --- small things
-
-    def _believed(self, slot: int) -> float:
-        if self._lines.columns.has_estimate[slot]:
-            return float(self._states.belief.budget_bps[slot] or self._target_bps[slot])
-        return float(self._lines.columns.start_bps[slot])
 
     def _start_bps(self, transport: Transport) -> int:
         config = self._config
