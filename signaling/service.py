@@ -11,7 +11,7 @@ from livekit.protocol import models, rtc
 from sfu.stills import Stills
 from signaling import membership
 from signaling.clock import Clock
-from signaling.config import SignalingConfig
+from signaling.config import IceServer, SignalingConfig
 from signaling.context import Context
 from signaling.errors import JoinError
 from signaling.hooks import Hooks
@@ -30,6 +30,7 @@ from signaling.room import Room
 from signaling.room_service import RoomService
 from signaling.stills import StillSender
 from signaling.tokens import Grants, TokenKeys, VideoGrant
+from signaling.turn import list_ice_servers
 from signaling.viewers import ViewableTrack, list_viewable, set_watching
 
 if TYPE_CHECKING:
@@ -280,6 +281,11 @@ class SignalingService:
         """Everybody in the room, hidden ones too; empty for an unknown room."""
         room = self._registry.find(room_name)
         return [p.info for p in room.participants.values()] if room is not None else []
+
+    def ice_servers(self, user: str) -> list[IceServer]:
+        """What a client outside the rooms (WHIP, WHEP) is told of; `user` names its quota."""
+        wall_s = self._context.clock.wall_ms() / 1000
+        return list_ice_servers(self._context.config, user, wall_s)
 
     def find_source(self, room_name: str, track_sid: str) -> Source | None:
         """The media of a published track: for WHEP viewers and recorders."""
