@@ -27,7 +27,7 @@ class LineSample:
         down_bps: all that was sent to it.
         rtt_ms: of the slower of its connections; 0 = unknown.
         estimate_bps: what its line is believed to carry; 0 = unknown.
-        step: where its pictures stand, a name of `bandwidth.ladder.Step` in lower case; may be "".
+        step: where its pictures stand, a name of `bandwidth.ladder.Step` in lower case.
         is_lost: nothing is heard of it now.
         resumes: how often its WebSocket came back so far.
     """
@@ -39,7 +39,7 @@ class LineSample:
     down_bps: int = 0
     rtt_ms: float = 0.0
     estimate_bps: int = 0
-    step: str = ""
+    step: str = "full"
     is_lost: bool = False
     resumes: int = 0
 
@@ -120,8 +120,8 @@ class LineMeter:
             if track.is_video and not track.info.muted and track.source.is_watched
         ]
         lines = [self._transports.get(handle, (0.0, 0.0, 0)) for handle in link.transport_handles]
-        downlink = getattr(media, "downlink", None)
-        estimate_bps = downlink.estimate_of(link.transports[-1]) if downlink else None
+        downlink = media.downlink
+        estimate_bps = downlink.estimate_of(link.primary) if downlink is not None else None
         return LineSample(
             up_loss=max((found.loss for _, found in sent), default=0.0),
             up_bps=sum(found.bps for _, found in sent),
@@ -130,7 +130,7 @@ class LineMeter:
             down_bps=sum(bps for _, _, bps in lines),
             rtt_ms=max(rtt_ms for _, rtt_ms, _ in lines),
             estimate_bps=round(estimate_bps or 0),
-            step=downlink.step_of(link.transports[-1]).name.lower() if downlink else "",
+            step=participant.step.name.lower(),
             is_lost=link.primary.state in ("disconnected", "failed"),
             resumes=participant.resumes,
         )

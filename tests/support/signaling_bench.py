@@ -120,6 +120,7 @@ class BenchMedia:
         self.transports: list[BenchTransport] = []
         self.encodings = np.zeros(0, ENCODING_ROW)
         self.lines = np.zeros(0, TRANSPORT_ROW)
+        self.downlink = None
         self.now = 0  # of the engine's clock, µs
 
     def create_transport(self) -> BenchTransport:
