@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signaling.turn import TurnAccess
 
 __all__ = ["IceServer", "Limits", "SignalingConfig", "Timeouts"]
 
@@ -14,7 +18,7 @@ class IceServer:
 
     urls: tuple[str, ...]
     username: str = ""
-    credential: str = ""
+    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class SignalingConfig:
     """Everything signaling can be told."""
 
     keys: Mapping[str, str]  # API key -> secret of at least 32 bytes
-    ice_servers: tuple[IceServer, ...] = ()
+    ice_servers: tuple[IceServer, ...] = ()  # the same for everybody
+    turn: TurnAccess | None = None  # credentials of their own for each
     is_single_pc_enabled: bool = True  # answer 404 on /rtc/v1 when off
     is_room_auto_created: bool = True
     is_remote_unmute_allowed: bool = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from livekit.protocol import models, rtc
 
 from signaling import data, network, publishing, subscriptions
+from signaling.config import IceServer
 from signaling.hooks import call_hooks
 from signaling.join import JoinParams
 from signaling.link import LinkEvents, MediaLink
@@ -19,6 +20,7 @@ from signaling.participant import Participant
 from signaling.rights import may_update_own_metadata, permission_from_grant
 from signaling.room import Room
 from signaling.tokens import Grants
+from signaling.turn import list_ice_servers
 
 if TYPE_CHECKING:
     from sfu.session import Subscription
@@ -77,6 +79,7 @@ def join(room: Room, grants: Grants, params: JoinParams, outbox: Outbox) -> Part
             room=room.info,
             participant=participant.info,
             others=room.visible_infos(participant),
+            ice_servers=_ice_servers(room, participant),
             is_single_pc=params.is_single_pc,
         )
     )
@@ -86,6 +89,12 @@ def join(room: Room, grants: Grants, params: JoinParams, outbox: Outbox) -> Part
     room.announce(participant, is_urgent=False)
     subscriptions.reconcile_participant(room, participant)
     return participant
+
+
+def _ice_servers(room: Room, participant: Participant) -> list[IceServer]:
+    context = room.context
+    # Known by its sid: the TURN server has no business with names.
+    return list_ice_servers(context.config, participant.sid, context.clock.wall_ms() / 1000)
 
 
 def _make_participant(room: Room, grants: Grants, params: JoinParams) -> Participant:
@@ -193,7 +202,7 @@ def resume(room: Room, participant: Participant, params: JoinParams, outbox: Out
     participant.resumes += 1
     participant.send(
         reconnect=rtc.ReconnectResponse(
-            ice_servers=build_ice_servers(config),
+            ice_servers=build_ice_servers(_ice_servers(room, participant)),
             server_info=build_server_info(config),
             last_message_seq=participant.last_reliable_seq,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from livekit.protocol import models, rtc
 
-from signaling.config import SignalingConfig
+from signaling.config import IceServer, SignalingConfig
 
 __all__ = [
     "SERVER_VERSION",
@@ -36,11 +36,10 @@ def build_server_info(config: SignalingConfig) -> models.ServerInfo:
     )
 
 
-def build_ice_servers(config: SignalingConfig) -> list[rtc.ICEServer]:
-    """STUN and TURN servers for clients."""
+def build_ice_servers(servers: Iterable[IceServer]) -> list[rtc.ICEServer]:
+    """STUN and TURN servers for a client."""
     return [
-        rtc.ICEServer(urls=s.urls, username=s.username, credential=s.credential)
-        for s in config.ice_servers
+        rtc.ICEServer(urls=s.urls, username=s.username, credential=s.credential) for s in servers
     ]
 
 
@@ -50,6 +49,7 @@ def build_join(
     room: models.Room,
     participant: models.ParticipantInfo,
     others: Iterable[models.ParticipantInfo],
+    ice_servers: Iterable[IceServer],
     is_single_pc: bool,
 ) -> rtc.SignalResponse:
     """The first message of a connection."""
@@ -60,7 +60,7 @@ def build_join(
             other_participants=others,
             server_version=SERVER_VERSION,
             server_info=build_server_info(config),
-            ice_servers=build_ice_servers(config),
+            ice_servers=build_ice_servers(ice_servers),
             subscriber_primary=not is_single_pc,
             # libwebrtc-based clients abort on an interval of 0
             ping_interval=max(1, config.ping_interval_s),

@@ -84,7 +84,7 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
     )
     signaling = SignalingService(
         media,
-        signaling_config(secret, version=version),
+        signaling_config(settings, secret, version=version),
         clock=LoopClock(),
         token_bytes=secrets.token_bytes,
         on_webhook=webhooks.enqueue if settings.webhook_url else None,

@@ -7,11 +7,16 @@ The command line, the environment, the TOML file and the documentation are all r
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+_TURN_URL: Final = re.compile(
+    r"(turns?|stuns?):(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:(?P<port>\d{1,5}))?"
+    r"(?P<transport>\?transport=(udp|tcp))?"
+)
 ENV_PREFIX: Final = "AISLECAST_"
 MIN_SECRET_CHARS: Final = 32
 """HS256 with a shorter secret can be searched by brute force (RFC 7518 §3.2: key ≥ hash)."""
@@ -116,6 +121,17 @@ def parse_url(value: Any) -> str:
     return text.rstrip("/")
 
 
+def parse_turn_url(value: Any) -> str:
+    """Take a TURN or STUN address (RFC 7065, RFC 7064)."""
+    text = parse_text(value)
+    found = _TURN_URL.fullmatch(text)
+    if found is None or (found["port"] and not 0 < int(found["port"]) <= 65535):
+        raise ValueError("wants an address such as turn:turn.example.com:3478?transport=udp")
+    if text.startswith("stun") and found["transport"]:
+        raise ValueError("wants no transport in a STUN address")
+    return text
+
+
 def parse_key(value: Any) -> ApiKey:
     """Take KEY:SECRET; the message of a mistake never repeats the value."""
     key, separator, secret = str(value).strip().partition(":")
@@ -154,6 +170,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("port", parse_port, 7880, "HTTP port: pages, /rtc, /twirp, /whip, /api", "PORT"),
     Option("rtc_port", parse_port, 7882, "UDP port for all media", "PORT"),
     Option("rtc_tcp_port", parse_port, 7881, "TCP port for media where UDP is blocked", "PORT"),
+    Option(
+        "turn_url",
+        parse_turn_url,
+        (),
+        "TURN server for networks that let neither media port through",
+        "URL",
+        is_list=True,
+    ),
+    Option(
+        "turn_secret_file",
+        parse_text,
+        "",
+        "file with the secret shared with the TURN server (coturn: static-auth-secret)",
+        "FILE",
+    ),
     Option(
         "node_ip",
         parse_address,

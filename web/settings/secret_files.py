@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from web.settings.options import ApiKey, OptionError, parse_key
+from web.settings.options import MIN_SECRET_CHARS, ApiKey, OptionError, parse_key
 
 API_KEY_FILE = "api-key"
 HOST_KEY_FILE = "host-key"
@@ -43,6 +43,27 @@ def load_api_key(data_dir: Path) -> ApiKey:
 def load_host_key(data_dir: Path) -> str:
     """Return the key that lets a host in; removing the file makes a new one and signs all out."""
     return _read_or_make(data_dir / HOST_KEY_FILE, lambda: secrets.token_urlsafe(18))
+
+
+def load_turn_secret(path: str) -> str:
+    """Return the secret shared with the TURN server; empty where none is used.
+
+    Raises:
+        OptionError: the file cannot be read, or holds too little. Its content is not repeated.
+    """
+    if not path:
+        return ""
+    try:
+        secret = Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise OptionError(f"turn_secret_file {path} is not a text") from None
+    except OSError as error:
+        raise OptionError(f"cannot read turn_secret_file {path}: {error.strerror}") from None
+    if len(secret) < MIN_SECRET_CHARS or len(secret.split()) != 1:
+        raise OptionError(
+            f"turn_secret_file {path} wants one secret of at least {MIN_SECRET_CHARS} characters"
+        )
+    return secret
 
 
 def load_seal_key(data_dir: Path) -> bytes:

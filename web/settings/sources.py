@@ -20,6 +20,8 @@ class Settings:
     port: int
     rtc_port: int
     rtc_tcp_port: int
+    turn_url: tuple[str, ...]
+    turn_secret_file: str
     node_ip: str
     key: tuple[ApiKey, ...]
     data: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from sfu.ingest.whip import WhipSession
 from sfu.sdp import SdpError
 from sfu.sdp.parse import MAX_TEXT_BYTES
 from sfu.server import MediaServer
+from signaling.config import IceServer
 from signaling.errors import AuthError, JoinError
 from signaling.rights import check_join, may_subscribe, permission_from_grant
 from signaling.service import SignalingService
@@ -149,7 +151,7 @@ class WhipRoutes:
         resource = self.resources.add("whip", room, grants.identity, session)
         publisher.on_left = lambda: self.resources.remove(resource)
         resource.on_removed = publisher.leave
-        return created(request, resource, answer)
+        return created(resource, answer, self._signaling.ice_servers(resource.id))
 
     async def handle_whep(self, request: web.Request) -> web.Response:
         """Take a player's offer and answer with what is in the room now."""
@@ -175,7 +177,7 @@ class WhipRoutes:
 
         watch(True)
         resource.on_removed = lambda: watch(False)
-        return created(request, resource, answer)
+        return created(resource, answer, self._signaling.ice_servers(resource.id))
 
     async def handle_patch(self, request: web.Request) -> web.Response:
         """Take trickled candidates or an ICE restart (RFC 9725 §4.3)."""
@@ -249,10 +251,10 @@ class WhipRoutes:
                 self.resources.remove(resource)
 
 
-def created(request: web.Request, resource: Resource, answer: str) -> web.Response:
-    """Answer 201 with the session's address and the SDP answer."""
+def created(resource: Resource, answer: str, ice_servers: Iterable[IceServer]) -> web.Response:
+    """Answer 201 with the session's address, the SDP answer and the ICE servers."""
     room = quote(resource.room, safe="")
-    return web.Response(
+    response = web.Response(
         status=201,
         body=answer.encode(),
         content_type=SDP_TYPE,
@@ -262,6 +264,19 @@ def created(request: web.Request, resource: Resource, answer: str) -> web.Respon
             "Accept-Patch": FRAGMENT_TYPE,
         },
     )
+    for server in ice_servers:
+        for url in server.urls:
+            response.headers.add("Link", ice_server_link(url, server))
+    return response
+
+
+def ice_server_link(url: str, server: IceServer) -> str:
+    """Write one ICE server as a Link header (RFC 9725 §4.6)."""
+    link = f'<{url}>; rel="ice-server"'
+    if server.username:
+        link += f'; username="{server.username}"; credential="{server.credential}"'
+        link += '; credential-type="password"'
+    return link
 
 
 def as_problem(error: SdpError | JoinError | NothingToPlayError | Problem) -> Problem:

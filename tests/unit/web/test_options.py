@@ -18,6 +18,8 @@ SAMPLES: dict[str, object] = {
     "port": 1,
     "rtc_port": 2,
     "rtc_tcp_port": 3,
+    "turn_url": "turns:turn.example:443?transport=tcp",
+    "turn_secret_file": "turn-secret",
     "node_ip": "192.0.2.7",
     "key": f"k:{SECRET}",
     "data": "elsewhere",
@@ -158,3 +160,33 @@ def test_the_example_file_is_valid() -> None:
     example = {line.lstrip("# ").partition(" =")[0] for line in text.splitlines() if " = " in line}
     assert example <= {option.name for option in OPTIONS}
     assert load_settings({"config": str(ROOT / "deploy/aislecast.toml")}, {}).port == 7880
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "turn:turn.example.com",
+        "turn:203.0.113.7:3478?transport=udp",
+        "turns:[2001:db8::1]:443?transport=tcp",
+        "stun:turn.example.com:3478",
+    ],
+)
+def test_addresses_of_turn_servers(url: str) -> None:
+    assert load_settings({"turn_url": [url]}, {}).turn_url == (url,)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://turn.example.com",
+        "turn:",
+        "turn:a:70000",
+        "turn:a?transport=sctp",
+        "stun:a?transport=udp",
+        'turn:a"; rel="next',
+        "turn:a b",
+    ],
+)
+def test_what_is_no_turn_server_is_refused(url: str) -> None:
+    with pytest.raises(OptionError):
+        load_settings({"turn_url": [url]}, {})
