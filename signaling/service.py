@@ -57,10 +57,10 @@ def _ignore_event(_event: WebhookEvent) -> None:
 
 
 def _estimate_bps(media: MediaServer, participant: Participant) -> float | None:
-    downlink = getattr(media, "downlink", None)
+    downlink = media.downlink
     if participant.link is None or downlink is None:
         return None
-    return downlink.estimate_of(participant.link.primary) or None
+    return downlink.estimate_of(participant.link.primary)
 
 
 class SignalingService:
