@@ -57,7 +57,7 @@ class Pages:
         return self._renderer.page(
             request,
             "home.html",
-            texts=("home.", "invite.", "camera.", "recordings.", "share."),
+            texts=("home.", "invite.", "camera.", "recordings.", "share.", "network.", "check."),
             host=host,
             section="home",
         )
@@ -123,7 +123,7 @@ class Pages:
         return self._renderer.page(
             request,
             "replay.html",
-            texts=("replay.", "keys.") + (("share.",) if is_host else ()),
+            texts=("replay.", "keys.") + (("share.", "network.", "check.") if is_host else ()),
             data={"recording": recording_id, "is_host": is_host},
             title=title,
             is_host=is_host,

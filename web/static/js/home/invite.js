@@ -3,6 +3,7 @@
 import { ApiError, post } from "../lib/api.js";
 import { el, icon } from "../lib/dom.js";
 import { LinkCard, openDialog } from "../lib/link_card.js";
+import { passportWords } from "../lib/lines.js";
 import { t } from "../lib/page.js";
 
 /** @typedef {"guest" | "walker" | "viewer"} Kind */
@@ -46,7 +47,18 @@ export function openInvite(room, { kind = "guest", enterUrl } = {}) {
   const card = new LinkCard("invite");
   const hint = el("p", { class: "quiet small" });
   const name = el("input", { class: "input", id: "invite-name", maxlength: 40, autocomplete: "off", placeholder: t("invite.name_example") });
+  const usual = el("p", { class: "notice small", hidden: true });
   let asked = 0;
+
+  /** Before a walk: how the line in that place usually is. */
+  async function showUsual() {
+    usual.hidden = true;
+    if (kind !== "walker") return;
+    const words = await passportWords(room).catch(() => null);
+    if (!words || kind !== "walker") return;
+    usual.textContent = t("invite.usual", { words });
+    usual.hidden = false;
+  }
 
   async function refresh() {
     const mine = ++asked;
@@ -61,12 +73,14 @@ export function openInvite(room, { kind = "guest", enterUrl } = {}) {
   }
   name.addEventListener("change", refresh);
   const dialog = openDialog("invite-title", t("invite.title"),
-    kindButtons(kind, (chosen) => { kind = chosen; refresh(); }),
+    kindButtons(kind, (chosen) => { kind = chosen; refresh(); showUsual(); }),
+    usual,
     el("div", { class: "invite-code" }, card.picture,
       el("div", { class: "invite-side" }, hint,
         el("div", { class: "field" }, el("label", { for: "invite-name" }, t("invite.name")), name), card.link)),
     card.problem, card.copyButton,
     enterUrl && el("a", { class: "button wide tall", href: enterUrl }, t("invite.enter"), icon("right")));
   refresh();
+  showUsual();
   return dialog;
 }

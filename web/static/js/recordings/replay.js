@@ -2,6 +2,7 @@
 
 import { ApiError, get, part } from "../lib/api.js";
 import { byId, el, setIcon, setText } from "../lib/dom.js";
+import { linesOf, whyWords } from "../lib/lines.js";
 import { applyTextSize, keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
 import { announce } from "../lib/say.js";
@@ -152,6 +153,19 @@ function showFacts(recording) {
   byId("replay-facts").replaceChildren(...facts.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, t(key)), el("dd", {}, value)]));
 }
 
+/** Why it was bad for whom: for hosts, where it is remembered. @param {import("./rows.js").Recording} recording */
+async function showLines(recording) {
+  const section = document.getElementById("replay-lines");
+  if (!section) return;
+  // The middle of the recording is surely inside the session.
+  const atMs = Date.parse(recording.started_at) + (recording.duration_s ?? 0) * 500;
+  const lines = await linesOf(recording.room, atMs).catch(() => []);
+  section.hidden = !lines.length;
+  section.lastElementChild?.replaceChildren(...lines.map((line) => el("li", {},
+    el("b", {}, line.name || line.identity), " ", whyWords(line),
+    line.bad_s ? el("small", { class: "quiet" }, t("replay.line_bad", { length: sayLength(line.bad_s) })) : null)));
+}
+
 /** Say so when we may not see it (any more). @param {unknown} error */
 function isOver(error) {
   if (!(error instanceof ApiError) || ![401, 403, 404].includes(error.status)) return false;
@@ -183,6 +197,7 @@ async function load() {
     return;
   }
   showFacts(recording);
+  showLines(recording);
   if (recording.state !== "ready") {
     const words = recording.state === "finishing" ? t("replay.finishing", { percent: Math.round((recording.progress ?? 0) * 100) }) : t(`replay.not_ready_${recording.state}`);
     setText(byId("player-note"), words);

@@ -9,6 +9,7 @@ import { keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
 import { browserTrouble, helpKey, troubleOf } from "../media/permission.js";
 import { Preview } from "../media/preview.js";
+import { offerCheck } from "./check_button.js";
 
 /**
  * @typedef {object} Wish
@@ -35,6 +36,7 @@ export class Entrance {
     this.hasBeenHeard = false;
     this.setUpName();
     if (!isViewer) this.setUpDevices();
+    this.endCheck = offerCheck();
     byId("enter").addEventListener("click", () => this.enter(this.wants));
     document.getElementById("listen")?.addEventListener("click", () => this.enter({ microphone: false, camera: false }));
     const trouble = isViewer ? (globalThis.RTCPeerConnection ? null : "unable") : browserTrouble();
@@ -168,6 +170,7 @@ export class Entrance {
       field.focus();
       return;
     }
+    this.endCheck();
     this.name = name;
     if (name !== page.name) keep("name", name);
     const button = byId("enter");

@@ -6,6 +6,7 @@ import { note } from "../lib/say.js";
 import { livekit } from "../media/livekit.js";
 import { openMenu } from "./menu.js";
 import { nameOf } from "./tile.js";
+import { tellWhy } from "./why.js";
 
 const UNDO_MS = 5000;
 
@@ -65,6 +66,7 @@ export function openPersonMenu(opener, room, person, redraw) {
   openMenu(opener, [
     ...(person.isMicrophoneEnabled ? [{ text: t("people.mute"), sign: "mic-off", onPick: () => mute(room, person) }] : []),
     ...(person.attributes?.hand ? [{ text: t("hand.lower"), sign: "hand", onPick: lower }] : []),
+    { text: t("people.line_ask"), sign: "bars", onPick: () => tellWhy(room, person) },
     { text: t("people.remove"), sign: "exit", onPick: () => remove(room, person, redraw) },
   ]);
 }

@@ -1,0 +1,126 @@
+"""How the line is, was and usually is: the check before a call, and the words for hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from livekit import api
+from playwright.async_api import Route
+from testkit.axe import violations
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_LOST = {
+    "identity": "",
+    "name": "张敏",
+    "role": "guest",
+    "cause": "uplink",
+    "sentence": "why.uplink.loss",
+    "bad_s": 130,
+    "total_s": 600,
+}
+
+
+async def answer_lines(page: Any, identity: str) -> None:
+    """A history that would take minutes to make."""
+    begun = "2020-01-01T00:00:00+00:00"
+    session = {"id": "s1", "room": "r", "started_at": begun, "ended_at": None, "num_people": 2}
+
+    async def sessions(route: Route) -> None:
+        await route.fulfill(json={"sessions": [session]})
+
+    async def quality(route: Route) -> None:
+        await route.fulfill(json={**session, "people": [{**_LOST, "identity": identity}]})
+
+    await page.route("**/api/rooms/*/sessions", sessions)
+    await page.route("**/api/rooms/*/sessions/s1/quality", quality)
+
+
+async def test_the_check_says_in_words_how_the_line_is(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.goto(await host.invite("walker", "王芳"))
+    await rep.tap("#check")
+    await rep.page.wait_for_selector("#check-words:has-text('正在查网络')")
+    await rep.page.wait_for_selector("#check-words:has-text('可以直接开始')", timeout=15_000)
+    assert await rep.page.inner_text("#check-words") == "网络很好，可以直接开始"
+    assert await violations(rep.page) == []
+    # It was an offer: entering works as ever.
+    await rep.tap("#enter")
+    await rep.until_in()
+
+
+async def test_entering_does_not_wait_for_the_check(host, person) -> None:
+    guest = await person(phone=True)
+
+    async def answer_late(route: Route) -> None:
+        await asyncio.sleep(1)
+        await route.continue_()
+
+    await guest.page.route("**/ping", answer_late)
+    await guest.goto(await host.invite("guest", "张敏"))
+    await guest.tap("#check")
+    await guest.page.wait_for_selector("#check-words:has-text('正在查网络')")
+    await guest.tap("#enter")
+    await guest.until_in()
+    assert await guest.page.text_content("#check-words") == ""
+    await guest.page.unroute_all(behavior="ignoreErrors")
+
+
+async def test_a_check_that_cannot_be_made_stands_in_nobodys_way(host, person) -> None:
+    guest = await person(phone=True)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, json={"code": "too_many_requests", "message": ""})
+
+    await guest.page.route("**/api/network-check", refuse)
+    await guest.goto(await host.invite("guest", "张敏"))
+    await guest.tap("#check")
+    await guest.page.wait_for_selector("#check-words:has-text('不影响进入')")
+    await guest.tap("#enter")
+    await guest.until_in()
+
+
+async def test_a_host_asks_why_somebodys_line_was_bad(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await host.until_tile("张敏")
+    async with guest.server.admin() as admin:
+        found = await admin.room.list_participants(api.ListParticipantsRequest(room=host.room))
+    identity = next(one.identity for one in found.participants if one.name == "张敏")
+    await answer_lines(host.page, identity)
+    await host.page.keyboard.press("p")
+    await host.page.click('#people button[aria-label="管理 张敏"]')
+    await host.page.click("text=网络情况")
+    await host.page.wait_for_selector(".toast:has-text('张敏：手机发出的声音和画面在路上丢了不少')")
+
+
+async def test_the_real_history_answers_and_a_guest_may_not_ask(host, person) -> None:
+    path = f"/api/rooms/{host.room}/sessions"
+    # A session is known with its first samples.
+    while not (sessions := (await host.call("GET", path))["sessions"]):
+        await host.page.wait_for_timeout(500)
+    assert sessions[0]["ended_at"] is None
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "张敏"))
+    status = await guest.page.evaluate(
+        "(path) => fetch(path).then((answer) => answer.status)",
+        path,
+    )
+    assert status in (401, 403)
+
+
+async def test_an_invitation_to_a_walk_says_how_the_line_usually_is(host) -> None:
+    async def passport(route: Route) -> None:
+        await route.fulfill(json={"grade": "weak", "advice": "photos_first", "limit": "up"})
+
+    await host.page.route("**/api/places/*/network*", passport)
+    await host.show_tools()
+    await host.tap("#invite")
+    await host.page.wait_for_selector(".invite-code img")
+    assert await host.page.locator("dialog .notice:visible").count() == 0
+    await host.page.click('[data-kind="walker"]')
+    await host.page.wait_for_selector("dialog .notice:has-text('这里平时：网络较弱')")
+    assert await violations(host.page) == []
+    await host.page.keyboard.press("Escape")
