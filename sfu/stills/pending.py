@@ -8,8 +8,9 @@ from sfu.tap import Frame
 
 __all__ = ["PendingFrames"]
 
-# Key frames that come this often by themselves make all frames between them superfluous.
-_REGULAR_US = 5_000_000
+# Key frames that come this often by themselves make all frames between them superfluous: there is
+# one in every interval between two stills of a camera (3 s).
+_REGULAR_US = 2_500_000
 _REGULAR_COUNT = 2
 
 
@@ -17,7 +18,7 @@ class PendingFrames:
     """Frames between what was decoded and the next still.
 
     A new key frame makes everything before it superfluous. After a gap nothing is of use before
-    the next key frame. Where key frames come by themselves every few seconds (store cameras,
+    the next key frame. Where key frames come by themselves every second or two (store cameras,
     recordings played in a loop) only they are kept: one decoded picture per still.
 
     Attributes:

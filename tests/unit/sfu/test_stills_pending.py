@@ -55,6 +55,13 @@ def test_regular_key_frames_are_all_that_is_decoded() -> None:
     assert not pending.is_regular and times(pending.take()) == [12.1, 12.2]
 
 
+def test_rarer_key_frames_are_not_waited_for() -> None:
+    pending = PendingFrames()
+    for start in (0.0, 4.0, 8.0):
+        pending.add([frame(start, is_key=True), frame(start + 1)])
+        assert times(pending.take()) == [start, start + 1] and not pending.is_regular
+
+
 def test_a_reader_that_never_takes_is_bounded() -> None:
     pending = PendingFrames(max_frames=5, max_bytes=1000)
     pending.add([frame(0, is_key=True), *(frame(n) for n in range(1, 10))])
