@@ -6,16 +6,20 @@ receive window, and stops on the first malformed message. Each override here clo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcsctptransport import (
+    SCTP_MAX_INIT_RETRANS,
     SCTP_TSN_MODULO,
+    USERDATA_MAX_LENGTH,
     WEBRTC_BINARY,
     WEBRTC_DCEP,
     Chunk,
     DataChunk,
+    InitChunk,
     RTCSctpTransport,
     SackChunk,
 )
@@ -33,6 +37,9 @@ _RTO_INITIAL_S = 0.5
 _MAX_MISORDERED = 512
 # Fragments kept whatever their size; each is a Python object of some 500 bytes.
 _MAX_FRAGMENTS = 2048
+# Pause between tries to begin once the usual ones have failed.
+_LATE_INIT_S = 2.0
+_MIN_CWND_PACKETS = 4
 _DCEP_OPEN = 3
 
 
@@ -75,12 +82,18 @@ class BoundedSctp(RTCSctpTransport):
             self._counters["sctp_malformed"] += 1
 
     async def _send_chunk(self, chunk: Chunk) -> None:
+        peer_tag = self._remote_verification_tag
+        if isinstance(chunk, InitChunk):
+            # RFC 9260 §8.5.1: an INIT carries tag 0, also one repeated after the peer's own came.
+            self._remote_verification_tag = 0
         try:
             await super()._send_chunk(chunk)
         except ConnectionError:
             # aiortc's retransmission timers call this from tasks that nobody awaits, also in the
             # moment after the peer has gone.
             self._counters["sctp_send_after_close"] += 1
+        finally:
+            self._remote_verification_tag = peer_tag
 
     async def _receive_data_chunk(self, chunk: DataChunk) -> None:
         if self._last_received_tsn is None or chunk.stream_id >= self._limits.max_streams:
@@ -135,6 +148,26 @@ class BoundedSctp(RTCSctpTransport):
             self._counters["data_open_refused"] += 1
             return
         await self._data_channel_receive(stream_id, WEBRTC_DCEP, data)
+
+    def _t1_expired(self) -> None:
+        """Ask for the association again.
+
+        aiortc gives up after eight times, so that a line which is dead for 4.5 s right after the
+        join would be without data channels for good. How long a peer may be silent is for the
+        transport's owner to say, who stops the association with it.
+        """
+        assert self._t1_chunk is not None and self._loop is not None, "cancelled with its chunk"
+        self._t1_failures += 1
+        asyncio.ensure_future(self._send_chunk(self._t1_chunk))
+        is_slow = self._t1_failures > SCTP_MAX_INIT_RETRANS
+        delay_s = max(self._rto, _LATE_INIT_S) if is_slow else self._rto
+        self._t1_handle = self._loop.call_later(delay_s, self._t1_expired)
+
+    def _t3_expired(self) -> None:
+        super()._t3_expired()
+        # RFC 9260 §7.2.3 goes back to one packet, from which a line that loses three of ten never
+        # recovers; dcsctp of libwebrtc keeps four as well.
+        self._cwnd = max(self._cwnd, _MIN_CWND_PACKETS * USERDATA_MAX_LENGTH)
 
     def _update_rto(self, R: float) -> None:
         super()._update_rto(R)
