@@ -46,12 +46,13 @@ def free_port() -> int:
 class AislecastServer:
     """One server with fixed ports and data; may be stopped and started again."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
-        """Choose ports; `start` runs it."""
+    def __init__(self, data: Path, *arguments: str, address: str = "127.0.0.1") -> None:
+        """Choose ports; `start` runs it, listening on one address."""
         self.data = data
         self.port, self.rtc_port, self.rtc_tcp_port = free_port(), free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.ws_url = f"ws://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
+        self.ws_url = f"ws://{address}:{self.port}"
+        self._address = address
         self._arguments = arguments
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,8 +76,8 @@ class AislecastServer:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "web", "serve", "--host", "127.0.0.1"),
-                    *("--node-ip", "127.0.0.1", "--port", str(self.port)),
+                    *(sys.executable, "-m", "web", "serve", "--host", self._address),
+                    *("--node-ip", self._address, "--port", str(self.port)),
                     *("--rtc-port", str(self.rtc_port), "--rtc-tcp-port", str(self.rtc_tcp_port)),
                     *("--data", str(self.data), *self._arguments),
                 ],

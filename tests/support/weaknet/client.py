@@ -22,10 +22,11 @@ import numpy as np
 from livekit import rtc
 from weaknet.picture import HEIGHT, WIDTH, Scene, read
 from weaknet.sound import BLOCK, RATE_HZ, Voice, is_heard
+from weaknet.stills import TOPIC as STILL_TOPIC
+from weaknet.stills import StillReader
 
 FRAMES_PER_S = 20
 MAX_BITRATE_BPS = 900_000
-STILL_TOPIC = "aislecast.still"
 JOIN_TIMEOUT_S = 60.0
 _ROOM_EVENTS = ("reconnecting", "reconnected", "participant_connected", "participant_disconnected")
 
@@ -149,6 +150,7 @@ class Viewer(Client):
         self._heard: list[tuple[int, bool]] = []
         self._levels: list[tuple[int, ...]] = []
         self._stills_us: list[int] = []
+        self._still_reader = StillReader()
         self._unreadable = 0
         self.room.on("track_subscribed", self._handle_track)
         self.room.on("data_received", self._handle_data)
@@ -159,7 +161,7 @@ class Viewer(Client):
         self.spawn(self._look(track) if is_video else self._listen(track))
 
     def _handle_data(self, packet: rtc.DataPacket) -> None:
-        if packet.topic == STILL_TOPIC:
+        if packet.topic == STILL_TOPIC and self._still_reader.receive(packet.data):
             self._stills_us.append(now_us())
 
     async def run(self, is_over: asyncio.Event) -> None:

@@ -102,14 +102,16 @@ def _start_room(stage: Stage, seconds: float) -> tuple[Person, Person]:
     return publisher, strong
 
 
-def _link_figures(report: dict[str, Any], seconds: float, kind: str) -> dict[str, Any]:
+def _link_figures(
+    report: dict[str, Any], seconds: float, kind: str, direction: str = "down"
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         f"link_{name}": {key: value for key, value in report[name].items() if key != "history"}
         for name in ("up", "down")
     }
     found["link_late_p99_ms"] = round(report["late_p99_us"] / 1000, 2)
     found["link_late_max_ms"] = round(report["late_max_us"] / 1000, 2)
-    history = report["down"]["history"]
+    history = report[direction]["history"]
     from_us = _STEADY_FROM_US if seconds * SECOND_US > _STEADY_FROM_US else 0
     found |= measures.standing_queue_ms(history, from_us)
     conditions = links.plan(kind, seconds)[0].conditions
@@ -175,7 +177,7 @@ def sender_run(stage: Stage, kind: str, seconds: float) -> dict[str, Any]:
     row = measures.figures(seen, dict(enumerate(sent["captured_us"])))
     row["join_s"] = (sent["joined_us"] - sent["go_us"]) / 1e6 if sent["joined_us"] else None
     row |= _after_trouble(seen, link_us, kind, seconds)
-    return row | _link_figures(report, seconds, kind)
+    return row | _link_figures(report, seconds, kind, "up")
 
 
 def ten_run(

@@ -148,11 +148,17 @@ def _median(values: Sequence[float | None], missing: int) -> float | None:
     return None if middle == float("inf") else round(middle, 3)
 
 
+def _to_line(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {figures[name]}" for name in _SHOWN if name in figures)
+
+
 def to_text(row: Row, result: dict[str, Any], seconds: float) -> str:
     """The lines of a row: its figures, then each bound and whether it holds."""
     figures = result["medians"]
-    shown = [f"{name} {figures[name]}" for name in _SHOWN if name in figures]
-    lines = [f"{row.name}: " + ", ".join(shown)]
+    lines = [f"{row.name}: {_to_line(figures)}"]
+    for number, run in enumerate(result["runs"], 1):
+        for viewer in run.get("viewers", []):
+            lines.append(f"    run {number}, {viewer['link']}: {_to_line(viewer)}")
     for bound in row.bounds:
         value = value_at(figures, bound.path)
         sign = "≥" if bound.is_at_least else "≤"
