@@ -46,6 +46,9 @@ class Seen(NamedTuple):
     is_underused: Bools
     is_idle: Bools
     """The application sends far less than it may."""
+    is_urgent: Bools
+    """A queue that must not wait for further signs."""
+    sent_bps: Floats
     may_grow: Bools
     passing_bps: Floats
     """What the line lets through: what arrives, and what would but for inherent loss; 0 unknown."""
@@ -63,6 +66,11 @@ def adapt(
         seen.rtt_us, constants.decrease_interval_min_us, constants.decrease_interval_max_us
     )
     is_due = (since_us >= interval) | (seen.passing_bps < 0.5 * target)
+    # When all we send comes through and the queue still grows, another flow fills it. Yielding
+    # again and again would leave us nothing (De Cicco 2013): once, then no more for a while.
+    sends = np.minimum(target, seen.sent_bps)
+    gets_through = seen.passing_bps >= constants.yield_share * sends
+    is_due &= ~gets_through | seen.is_urgent | (since_us >= constants.yield_us)
     lowers = seen.is_overused & is_due
     _decrease(rates, slots[lowers], _take(seen, lowers), now_us, constants)
     rates.overused_us[slots[seen.is_overused]] = now_us
@@ -85,6 +93,8 @@ def _take(seen: Seen, which: Bools) -> Seen:
         is_overused=seen.is_overused[which],
         is_underused=seen.is_underused[which],
         is_idle=seen.is_idle[which],
+        is_urgent=seen.is_urgent[which],
+        sent_bps=seen.sent_bps[which],
         may_grow=seen.may_grow[which],
         passing_bps=seen.passing_bps[which],
         queue_us=seen.queue_us[which],

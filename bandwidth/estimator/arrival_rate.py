@@ -37,10 +37,11 @@ class Arrivals(Columns):
     }
 
     def current_bps(self, slots: NDArray[np.intp], constants: Constants) -> Floats:
-        """What arrives now: the smoothed figure, or the last window's after a sudden drop."""
+        """What arrives now: smoothed, but where it fell suddenly, and half of a sudden rise."""
         smooth, last = self.smooth_bps[slots], self.last_bps[slots]
-        is_stale = (smooth == 0) | (last < constants.rate_drop * smooth)
-        return np.where(is_stale, last, smooth)
+        is_stale = (smooth == 0) | (last < constants.rate_jump * smooth)
+        has_risen = last * constants.rate_jump > smooth
+        return np.where(is_stale, last, np.where(has_risen, np.sqrt(smooth * last), smooth))
 
 
 def measure_arrivals(

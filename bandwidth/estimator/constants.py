@@ -46,9 +46,10 @@ class Constants:
     jump_jitters: float = 2.0
     drain_queue_us: float = 150_000.0
     drain_floor: float = 0.2
-    rebase_after_us: float = 1_500_000.0
-    rebase_shrink: float = 0.9
-    rebase_sent_share: float = 0.85
+    standing_us: int = 1_000_000
+    standing_shrink: float = 0.85
+    standing_tries: int = 2
+    shared_us: int = 4_000_000
 
     # Lost reports.
     hole_beats: float = 3.0
@@ -59,7 +60,7 @@ class Constants:
 
     # What arrives.
     rate_window_us: float = 150_000.0
-    rate_drop: float = 0.6
+    rate_jump: float = 0.6
     rate_uncertainty: float = 10.0
     rate_variance_growth: float = 5.0
 
@@ -73,6 +74,8 @@ class Constants:
     response_extra_us: float = 100_000.0
     acked_headroom: float = 1.5
     acked_headroom_bps: float = 10_000.0
+    yield_us: int = 2_000_000
+    yield_share: float = 0.9
     decrease_interval_min_us: float = 100_000.0
     decrease_interval_max_us: float = 300_000.0
     capacity_smoothing: float = 0.05
@@ -87,7 +90,7 @@ class Constants:
     negligible_loss: float = 0.02
     inherent_min: float = 0.001
     inherent_max: float = 0.5
-    inherent_offset: float = 0.10
+    inherent_offset: float = 0.06
     inherent_balance_bps: float = 200_000.0
     loss_ceiling: float = 1.05
     loss_ramp: float = 1.05

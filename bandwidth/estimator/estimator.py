@@ -205,10 +205,14 @@ class Estimator:
         is_probing = self._probes.number[slots] != 0
         is_probing |= now_us - self._probes.ended_us[slots] < constants.probe_settle_us
         is_overused &= ~is_probing
-        is_overused |= (queue > constants.brake_queue_us) & (rise > constants.brake_rise_us)
+        is_urgent = queueing.find_standing(self._queues, slots, now_us, constants) & ~is_probing
+        is_urgent |= (queue > constants.brake_queue_us) & (rise > constants.brake_rise_us)
+        is_overused |= is_urgent
         seen = aimd.Seen(
             is_overused=is_overused,
             is_underused=is_underused,
+            is_urgent=is_urgent,
+            sent_bps=lines.sent_bps[slots],
             is_idle=(lines.sent_bps[slots] < constants.idle_share * target)
             & (queue < constants.brake_queue_us),
             may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],

@@ -42,7 +42,7 @@ class Groups(Columns):
 
 
 class Deltas(NamedTuple):
-    """Distances between groups that follow each other; (m, k), filled from the left.
+    """Distances between groups that follow each other; (k, m), filled from the top.
 
     Attributes:
         counts: (m,) how many each slot has.
@@ -74,19 +74,19 @@ def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
     A packet that was sent before the open group, and is reported after it, is left out.
     """
     segments = _split(groups, received, constants)
-    num_slots, depth = segments.first_sent.shape
+    depth, num_slots = segments.first_sent.shape
     now = [getattr(groups, name)[received.slots] for name in Groups.INITIAL]
     has, first_sent, last_sent, first_came, last_came, has_previous, p_sent, p_came = now
-    sent_us = np.zeros((num_slots, depth))
-    came_us = np.zeros((num_slots, depth))
-    at_us = np.zeros((num_slots, depth))
+    sent_us = np.zeros((depth, num_slots))
+    came_us = np.zeros((depth, num_slots))
+    at_us = np.zeros((depth, num_slots))
     counts = np.zeros(num_slots, np.intp)
     is_broken = np.zeros(num_slots, np.bool_)
     rows = np.arange(num_slots)
     for k in range(depth):
         valid = k < segments.counts
-        sent, sent_end = segments.first_sent[:, k], segments.last_sent[:, k]
-        came, came_end = segments.first_came[:, k], segments.last_came[:, k]
+        sent, sent_end = segments.first_sent[k], segments.last_sent[k]
+        came, came_end = segments.first_came[k], segments.last_came[k]
         # Packets that come faster than they were sent, hard behind each other, were held up
         # together on the way: their distance says nothing about the queue.
         gap = came - last_came
@@ -105,8 +105,8 @@ def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
         measured &= (d_came >= 0) & ~jumped
         who = rows[measured]
         at = counts[measured]
-        sent_us[who, at], came_us[who, at] = d_sent[measured], d_came[measured]
-        at_us[who, at] = last_came[measured]
+        sent_us[at, who], came_us[at, who] = d_sent[measured], d_came[measured]
+        at_us[at, who] = last_came[measured]
         counts[measured] += 1
         advanced = measured | jumped | (ends & ~has_previous)
         p_sent = np.where(advanced, last_sent, p_sent)
@@ -123,7 +123,7 @@ def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
     for name, value in zip(Groups.INITIAL, values, strict=True):
         getattr(groups, name)[received.slots] = value
     depth = int(counts.max(initial=0))
-    return Deltas(counts, sent_us[:, :depth], came_us[:, :depth], at_us[:, :depth], is_broken)
+    return Deltas(counts, sent_us[:depth], came_us[:depth], at_us[:depth], is_broken)
 
 
 def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
@@ -160,25 +160,24 @@ def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
         pointer = np.where(inside, np.where(is_first, upcoming, step), ends)
         is_first = np.zeros(num_slots, np.bool_)
     if not columns:
-        nothing = np.zeros((num_slots, 0))
+        nothing = np.zeros((0, num_slots))
         counts = np.zeros(num_slots, np.intp)
         return _Segments(counts, extends, nothing, nothing, nothing, nothing)
-    first = np.stack(columns, axis=1)
-    is_there = first < ends[:, None]
-    last = np.concatenate([first[:, 1:], ends[:, None]], axis=1)
-    last = np.minimum(last, ends[:, None]) - 1
+    first = np.stack(columns)
+    is_there = first < ends
+    last = np.minimum(np.concatenate([first[1:], ends[None]]), ends) - 1
 
     came = received.received_us
     is_old = np.arange(len(came)) < np.repeat(begin, received.counts)
-    cuts = first[is_there]
-    latest = np.zeros(first.shape)
-    latest[is_there] = np.maximum.reduceat(np.where(is_old, 0, came), cuts)
+    cuts = first.T[is_there.T]
+    latest = np.zeros((num_slots, len(first)))
+    latest[is_there.T] = np.maximum.reduceat(np.where(is_old, 0, came), cuts)
     safe_first = np.where(is_there, first, 0)
     return _Segments(
-        is_there.sum(axis=1),
+        is_there.sum(axis=0),
         extends,
         received.sent_us[safe_first].astype(np.float64),
         received.sent_us[np.where(is_there, last, 0)].astype(np.float64),
         came[safe_first].astype(np.float64),
-        latest,
+        np.ascontiguousarray(latest.T),
     )

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Columns, Floats, Ints
+from .columns import Bools, Columns, Floats, Ints
 from .constants import Constants
 from .rows import Batch
 
@@ -25,18 +25,22 @@ class Queues(Columns):
     lowest_us: Ints
     bucket_since_us: Ints
     queue_us: Floats
-    previous_us: Floats
     jitter_us: Floats
-    mark_us: Floats
-    mark_at_us: Ints
+    is_standing: Bools
+    standing_us: Floats
+    standing_since_us: Ints
+    standing_tries: Ints
+    emptied_us: Ints
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
         "lowest_us": _NOTHING,
         "bucket_since_us": 0,
         "queue_us": np.nan,
-        "previous_us": np.nan,
         "jitter_us": 0.0,
-        "mark_us": 0.0,
-        "mark_at_us": 0,
+        "is_standing": False,
+        "standing_us": 0.0,
+        "standing_since_us": 0,
+        "standing_tries": 0,
+        "emptied_us": 0,
     }
     WIDTH: ClassVar[dict[str, int]] = {"lowest_us": _BUCKETS}
 
@@ -55,14 +59,57 @@ def measure_queues(queues: Queues, received: Batch, now_us: int, constants: Cons
     queues.lowest_us[due, 0] = _NOTHING
     queues.bucket_since_us[due] = now_us
     queues.lowest_us[slots, 0] = np.minimum(queues.lowest_us[slots, 0], lowest)
+    _follow_shared(queues, slots, now_us, constants)
     base = queues.lowest_us[slots].min(axis=1)
-    queues.previous_us[slots] = queues.queue_us[slots]
     queues.queue_us[slots] = lowest - base
+    is_empty = lowest - base < constants.quiet_queue_us + queues.jitter_us[slots]
+    queues.emptied_us[slots[is_empty]] = now_us
     spread = received.total(delay - lowest[received.owner]) / received.counts
     is_many = received.counts > 1
     jitter = queues.jitter_us[slots]
     is_telling = is_many & (lowest - base < constants.hold_queue_us)
     queues.jitter_us[slots] = np.where(is_telling, jitter + 0.1 * (spread - jitter), jitter)
+
+
+def _follow_shared(
+    queues: Queues, slots: NDArray[np.intp], now_us: int, constants: Constants
+) -> None:
+    """A queue that has not been empty for seconds is kept full by somebody else.
+
+    Its lowest of late is the base then; who goes on yielding to a flow that fills every queue ends
+    with nothing.
+    """
+    is_shared = now_us - queues.emptied_us[slots] > constants.shared_us
+    is_shared &= queues.emptied_us[slots] > 0
+    queues.lowest_us[slots[is_shared], 2:] = _NOTHING
+
+
+def find_standing(
+    queues: Queues, slots: NDArray[np.intp], now_us: int, constants: Constants
+) -> Bools:
+    """Find queues that neither grow nor go away; (m,) bool, once per `standing_us` each.
+
+    Such a queue is no overuse by its trend, and still delays all that is sent. If it does not
+    shrink although less was sent, it is not ours: the path got longer, the receiver's clock jumped,
+    or another sender fills the line. Then it becomes the new base.
+    """
+    queue = queues.queue_us[slots]
+    is_long = queue > constants.hold_queue_us + queues.jitter_us[slots]
+    begins = is_long & ~queues.is_standing[slots]
+    queues.is_standing[slots] = is_long
+    is_due = is_long & ~begins
+    is_due &= now_us - queues.standing_since_us[slots] >= constants.standing_us
+    was = queues.standing_us[slots]
+    stays = is_due & (queue >= constants.standing_shrink * was)
+    tries = np.where(begins | (is_due & ~stays), 0, queues.standing_tries[slots] + stays)
+    queues.standing_tries[slots] = tries
+    is_marked = begins | is_due
+    queues.standing_us[slots] = np.where(is_marked, queue, was)
+    since = queues.standing_since_us[slots]
+    queues.standing_since_us[slots] = np.where(is_marked, now_us, since)
+    # The first time shows only that it stands; each further one, that sending less did not help.
+    forget_base(queues, slots[tries > constants.standing_tries])
+    return is_due & (tries <= constants.standing_tries)
 
 
 def forget_base(queues: Queues, slots: NDArray[np.intp]) -> None:
@@ -72,4 +119,4 @@ def forget_base(queues: Queues, slots: NDArray[np.intp]) -> None:
     queues.lowest_us[slots] = _NOTHING
     queues.lowest_us[slots, 0] = np.where(base < _NOTHING, base + queue.astype(np.int64), _NOTHING)
     queues.queue_us[slots] = 0.0
-    queues.previous_us[slots] = 0.0
+    queues.is_standing[slots] = False
