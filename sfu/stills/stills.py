@@ -1,4 +1,7 @@
-"""Who needs stills of which source: one feed per source, and only while somebody watches."""
+"""Who needs stills of which source: one feed per source, and only while somebody watches.
+
+After the last watcher has left, the tap stays for some seconds and nothing is decoded.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ _TICK_S = 0.25
 # A camera's still that is older tells a newcomer nothing; a screen's is true until it changes.
 _MAX_LAST_AGE_US = 5_000_000
 _TAP_BYTES = 8_000_000
+# A line between two steps of the ladder comes back soon; a new tap would cost a key frame.
+_LINGER_US = 5_000_000
 
 
 class TapOpener(Protocol):
@@ -83,10 +88,15 @@ class Watch:
 
 
 class _Shared:
-    """A feed and its watchers."""
+    """A feed and its watchers.
+
+    Attributes:
+        idle_since_us: when the last one left; None while somebody watches.
+    """
 
     def __init__(self, make_feed: Callable[[Callable[[Still], None]], StillFeed]) -> None:
         self.watches: set[Watch] = set()
+        self.idle_since_us: int | None = None
         self.feed = make_feed(self._tell)
 
     def _tell(self, still: Still) -> None:
@@ -135,6 +145,7 @@ class Stills:
             shared = self._shared[key] = self._start(source, is_screen=is_screen)
         watch = Watch(on_still, lambda ended: self._forget(key, ended))
         shared.watches.add(watch)
+        shared.idle_since_us = None
         last = shared.feed.last
         if last is not None:
             age_us = self._media.now_us() - last.captured_us
@@ -146,9 +157,10 @@ class Stills:
 
     def close(self) -> None:
         """End all feeds and the worker. Idempotent."""
-        for shared in list(self._shared.values()):
+        for key, shared in list(self._shared.items()):
             for watch in list(shared.watches):
                 watch.close()
+            self._drop(key)
         if self._runner is not None:
             self._runner.close()
 
@@ -166,8 +178,14 @@ class Stills:
         if shared is None:
             return
         shared.watches.discard(watch)
-        if not shared.watches:
-            del self._shared[key]
+        if shared.feed.has_ended:
+            self._drop(key)
+        elif not shared.watches:
+            shared.idle_since_us = self._media.now_us()
+
+    def _drop(self, key: tuple[int, bool]) -> None:
+        shared = self._shared.pop(key, None)
+        if shared is not None:
             shared.feed.close()
         if not self._shared and self._timer is not None:
             self._timer.cancel()
@@ -176,13 +194,17 @@ class Stills:
     def _tick(self) -> None:
         self._timer = self._later(_TICK_S, self._tick)
         now_us = self._media.now_us()
-        for shared in list(self._shared.values()):
-            feed = shared.feed
-            if feed.has_ended:
+        for key, shared in list(self._shared.items()):
+            idle_since_us = shared.idle_since_us
+            if shared.feed.has_ended:
                 for watch in list(shared.watches):
                     watch.close()
-            elif now_us >= feed.due_us:
-                feed.step(now_us)
+                self._drop(key)
+            elif idle_since_us is not None:
+                if now_us - idle_since_us >= _LINGER_US:
+                    self._drop(key)
+            elif now_us >= shared.feed.due_us:
+                shared.feed.step(now_us)
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         if self._call_later is not None:

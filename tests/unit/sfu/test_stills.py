@@ -140,11 +140,31 @@ def test_one_feed_serves_all_and_ends_with_the_last(bench: Bench) -> None:
     bench.clock.advance(0.0)
     assert len(bench.got) == 3 and bench.got[0] is bench.got[2], "what is there comes at once"
     for watch in (one, two, three, three):
-        assert not bench.media.taps[0].is_closed or watch is three
         watch.close()
+    made = bench.counters["stills_made"]
+    bench.send([90] * 5)
+    bench.clock.advance(4.0)
+    assert not bench.media.taps[0].is_closed and bench.counters["stills_made"] == made
+    bench.clock.advance(2.0)
     assert bench.media.taps[0].is_closed
     bench.clock.advance(60.0)
     assert bench.clock._due == [], "nothing runs while nobody watches"
+
+
+def test_who_comes_back_soon_costs_no_key_frame(bench: Bench) -> None:
+    source = Source()
+    frames = encode([50] * 15, start_us=bench.media.now_us())
+    first = bench.watch(source)
+    bench.media.taps[0].frames += frames[:5]
+    bench.clock.advance(1.0)
+    first.close()
+    bench.media.taps[0].frames += frames[5:10]
+    bench.clock.advance(3.0)
+    bench.watch(source)
+    bench.media.taps[0].frames += frames[10:]
+    bench.clock.advance(4.0)
+    assert len(bench.media.taps) == 1 and not source.asked
+    assert bench.got[-1].captured_us == frames[-1].captured_us
 
 
 def test_a_listener_that_fails_harms_no_other(bench: Bench) -> None:
