@@ -57,7 +57,9 @@ class Limits:
 class Timeouts:
     """How long signaling waits, in seconds."""
 
-    answer_s: float = 15.0  # a subscriber that has not answered an offer is told to reconnect
+    # A client that has not answered an offer is told to reconnect. A line may be dead for 10 s, and
+    # TCP may need as long again to notice that it is back; sent away then, it would lose its seat.
+    answer_s: float = 30.0
     join_s: float = 60.0  # from join to a connected transport
     ice_failed_s: float = 5.0  # from a failed transport without a WebSocket to removal
     empty_s: int = 300  # nobody ever joined

@@ -76,7 +76,14 @@ class IceClient:
         self._checking.cancel()
         self._checking = None
 
+    def go_on(self) -> None:
+        """Check again, from the same socket: the network is back."""
+        assert self._checking is None
+        self._checking = asyncio.create_task(self._check())
+
     def handle(self, data: bytes) -> None:
+        if self._checking is None:
+            return
         if data[0] < 4:
             message = stun.parse_message(data)
             if message.message_class == stun.Class.RESPONSE:

@@ -19,6 +19,8 @@ CODE_NORMAL = 1000
 CODE_GOING_AWAY = 1001
 CODE_UNSUPPORTED = 1003
 CODE_INTERNAL = 1011
+FLUSH_S = 5.0
+"""What is queued at the end has so long to leave: a line that is dead takes nothing."""
 CODES_AT_ONCE = frozenset({1008, 1013})
 """Policy violation and overload: nothing that is still queued is worth sending."""
 
@@ -66,11 +68,13 @@ class SocketConnection:
             return
         self._close_code = code
         self._wake.set()
+        limit_s = FLUSH_S
         if code in CODES_AT_ONCE:
             self._queue.clear()
             self._unsent_bytes = 0
-            # The writer may wait for a client that reads nothing: only cutting the line ends that.
-            asyncio.get_running_loop().call_later(1.0, self._abort)
+            limit_s = 1.0
+        # The writer may wait for a client that reads nothing: only cutting the line ends that.
+        asyncio.get_running_loop().call_later(limit_s, self._abort)
 
     async def write(self) -> None:
         """Send what is queued until closed; the writer task's whole life."""

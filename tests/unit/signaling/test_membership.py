@@ -126,7 +126,7 @@ def test_who_never_answers_must_reconnect(bench: Bench, single: bool) -> None:
     if not single:
         bob.answer()
     alice.publish("c")
-    bench.clock.advance(14.9)
+    bench.clock.advance(29.9)
     assert "bob" in people(bench)
     bench.clock.advance(0.2)
     leave = bob.last("leave")
@@ -144,6 +144,31 @@ def test_nobody_waits_for_an_answer_of_who_is_away(bench: Bench, single: bool) -
     alice.publish("c")
     bench.clock.advance(60)
     assert "bob" in people(bench)
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_line_dead_for_ten_seconds_costs_no_seat(bench: Bench, is_noticed: bool) -> None:
+    alice, bob = bench.connected("alice"), bench.connected("bob")
+    track_sid = alice.publish("c")
+    bench.clock.advance(1)
+    sid, before = alice.sid, alice.connection
+    bob.clear()
+    alice.transports[0].become("disconnected")
+    bench.clock.advance(10)
+    alice.transports[0].become("connected")
+    # The server may not know yet that the old socket is dead.
+    if is_noticed:
+        alice.lose()
+    alice.open(is_reconnect=True, participant_sid=sid)
+    assert alice.kinds()[0] == "reconnect" and "leave" not in alice.kinds()
+    assert is_noticed or before.closed == 1000
+    bench.clock.advance(40)
+    seen = bench.service.list_participants("room")
+    assert {p.sid for p in seen if p.identity == "alice"} == {sid}
+    assert [t.sid for p in seen for t in p.tracks] == [track_sid]
+    assert all(
+        p.state != State.DISCONNECTED for update in bob.named("update") for p in update.participants
+    )
 
 
 def test_a_missed_request_is_repeated_on_resume(bench: Bench) -> None:

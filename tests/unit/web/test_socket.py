@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from virtual_loop import pass_virtual, run_virtual
 
 from web.rtc import socket
 from web.rtc.socket import SocketConnection
@@ -86,6 +87,21 @@ async def test_overload_drops_what_waits(rig: Rig) -> None:
     rig._abort()
     await writer
     assert rig.ws.sent == []
+
+
+def test_a_dead_line_that_was_replaced_is_cut() -> None:
+    async def main() -> Rig:
+        rig = Rig()
+        rig.ws.gate.clear()
+        writer = asyncio.create_task(rig.connection.write())
+        rig.connection.send(b"never taken")
+        rig.connection.close(1000)
+        await pass_virtual(socket.FLUSH_S - 0.1)
+        assert rig.num_aborts == 0
+        await writer
+        return rig
+
+    assert run_virtual(main()).num_aborts >= 1
 
 
 async def test_silence_is_cut_and_life_is_not(rig: Rig, monkeypatch) -> None:
