@@ -220,10 +220,10 @@ class Transport:
         if self.is_closed:
             return
         self._set_state("closed")
-        if self._registry.downlink is not None:
-            self._registry.downlink.close(self)
         for sink in list(self.sinks):
             sink.close()
+        if self._registry.downlink is not None:
+            self._registry.downlink.close(self)
         for source in list(self.sources.values()):
             source.close()
         task, self._dtls_task = self._dtls_task, None

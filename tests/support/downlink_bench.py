@@ -125,9 +125,7 @@ class DownlinkBench:
 
     # --- who is there
 
-    def source(
-        self, layers_bps: tuple[int, ...] = LAYERS_BPS, *, announced: bool = True
-    ) -> Source:
+    def source(self, layers_bps: tuple[int, ...] = LAYERS_BPS, *, announced: bool = True) -> Source:
         publisher = Transport(self.registry)
         specs = [EncodingSpec(str(index)) for index in range(len(layers_bps))]
         found = publisher.add_source(mid="1", is_audio=False, encodings=specs)

@@ -1,0 +1,112 @@
+"""Rates of layers: smooth, known before they flow, kept when they stop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sfu import engine as _engine
+from sfu.downlink.layer_rates import LayerRates
+
+
+class Watched:
+    """One source whose encodings are looked at ten times a second."""
+
+    def __init__(self, announced: tuple[int, ...] = (), num_layers: int = 3) -> None:
+        self.rates = LayerRates(2)
+        self.row = self.rates.acquire(7, num_layers, announced)
+        self.now_us = 1_000_000
+        self.news = 0
+
+    def see(self, seconds: float, *bps: int, temporal: int = 3) -> None:
+        rows = np.zeros(len(bps), _engine.ENCODING_DTYPE)
+        rows["source"], rows["encoding"] = 7, np.arange(len(bps))
+        rows["bitrate_bps"] = bps
+        rows["is_active"] = rows["bitrate_bps"] > 0
+        rows["bitrate_t0_bps"] = rows["bitrate_bps"] * 0.4
+        rows["bitrate_t1_bps"] = rows["bitrate_bps"] * 0.6
+        rows["num_temporal"] = temporal
+        for _ in range(round(seconds * 10)):
+            self.news += int(self.rates.update(self.now_us, rows).any())
+            self.now_us += 100_000
+
+    def full(self) -> list[float]:
+        return [float(rate) for rate in self.rates.rates_bps[self.row].max(axis=1)]
+
+
+def test_nothing_known_costs_nothing() -> None:
+    assert Watched().full() == [0, 0, 0]
+
+
+def test_announced_rates_count_until_measured_ones_do() -> None:
+    source = Watched((100_000, 300_000, 900_000))
+    assert source.full() == [100_000, 300_000, 900_000]
+    source.see(1.0, 80_000, 280_000, 800_000)
+    assert source.full() == [100_000, 300_000, 900_000]
+    source.see(1.0, 80_000, 280_000, 800_000)
+    assert source.full() == [80_000, 280_000, 800_000]
+
+
+def test_temporal_layers_have_their_shares() -> None:
+    source = Watched()
+    source.see(3.0, 100_000, 300_000, 900_000)
+    assert np.allclose(source.rates.rates_bps[source.row, 0], [40_000, 60_000, 100_000])
+    source.see(3.0, 100_000, 300_000, 900_000, temporal=1)
+    assert source.rates.rates_bps[source.row, 0].tolist() == [100_000, 0, 0]
+    source.see(3.0, 100_000, 300_000, 900_000, temporal=2)
+    assert source.rates.rates_bps[source.row, 0].tolist() == [40_000, 100_000, 0]
+
+
+def test_a_layer_that_stops_keeps_its_rate() -> None:
+    source = Watched()
+    source.see(3.0, 100_000, 300_000, 900_000)
+    source.see(60.0, 100_000, 0, 0)
+    assert source.full() == [100_000, 300_000, 900_000]
+
+
+def test_layers_that_never_flowed_are_guessed_from_their_neighbours() -> None:
+    source = Watched()
+    source.see(3.0, 100_000)
+    assert source.full() == [100_000, 300_000, 900_000]
+    single = Watched(num_layers=1)
+    single.see(3.0, 100_000)
+    assert single.full() == [100_000, 0, 0]
+
+
+def test_one_key_frame_is_no_news() -> None:
+    source = Watched()
+    source.see(5.0, 100_000, 300_000, 900_000)
+    before = source.news
+    source.see(0.1, 112_000, 330_000, 990_000)
+    source.see(2.0, 100_000, 300_000, 900_000)
+    assert source.news == before
+
+
+def test_motion_is_believed_soon_and_stillness_late() -> None:
+    source = Watched()
+    source.see(5.0, 100_000, 300_000, 300_000)
+    source.see(2.0, 100_000, 300_000, 900_000)
+    assert source.full()[2] > 800_000
+    source.see(2.0, 100_000, 300_000, 300_000)
+    assert source.full()[2] > 600_000
+
+
+def test_rows_are_shared_and_freed() -> None:
+    rates = LayerRates(1)
+    row = rates.acquire(1, 3, ())
+    assert rates.acquire(1, 3, ()) == row
+    other = rates.acquire(2, 3, (5, 6, 7))
+    assert other != row and rates.rates_bps.shape[0] >= 2
+    rates.release(1)
+    rates.release(1)
+    rates.release(1)
+    assert rates.acquire(3, 1, ()) in (row, *range(2, rates.rates_bps.shape[0]))
+    assert rates.rates_bps[other].max() == 7
+
+
+def test_absurd_rows_are_left_out() -> None:
+    source = Watched((1, 2, -3))
+    rows = np.zeros(2, _engine.ENCODING_DTYPE)
+    rows["source"], rows["encoding"] = (7, 99), (200, 0)
+    rows["is_active"], rows["bitrate_bps"] = 1, 2**32 - 1
+    assert not source.rates.update(5, rows).any()
+    assert not source.rates.update(1, rows).any()
