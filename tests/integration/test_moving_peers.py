@@ -1,4 +1,4 @@
-"""Media while a peer changes its address, loses UDP, or is gone for a while: no signalling helps."""
+"""Media while a peer changes its address, loses UDP or is gone: without any signalling."""
 
 from __future__ import annotations
 
