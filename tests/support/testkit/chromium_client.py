@@ -34,12 +34,14 @@ ARGUMENTS = (
 
 
 @asynccontextmanager
-async def run_chromium() -> AsyncIterator[Browser]:
+async def run_chromium(*arguments: str) -> AsyncIterator[Browser]:
     """A browser with fake devices."""
     path = find_chromium()
     assert path is not None, SORRY
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=[*ARGUMENTS, *arguments]
+        )
         try:
             yield browser
         finally:

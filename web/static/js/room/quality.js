@@ -13,6 +13,8 @@ import { sayLine } from "./line.js";
 
 /** A worse state must last before it is said, so that one bad moment stays unsaid. */
 const SETTLE_MS = 1500;
+/** Right after entering the server feels its way up from a small picture: that is no weak network. */
+const START_MS = 8000;
 /** The bars never look better than what the network leaves of the picture. @type {Record<string, Level>} */
 const LEVEL_OF_STEP = { full: 3, reduced: 2, half_rate: 1, quarter_rate: 1, stills: 1, audio_only: 0 };
 const STEPS = Object.keys(LEVEL_OF_STEP);
@@ -50,6 +52,8 @@ export class OwnLine {
     this.saidStep = "full";
     /** @type {Level} */
     this.shown = 3;
+    /** Until when a smaller picture is only the beginning, performance.now(). */
+    this.startEnds = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.barsTimer = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -59,9 +63,9 @@ export class OwnLine {
   /** @param {import("./session.js").Session} session */
   follow(session) {
     session.addEventListener("quality", (event) => this.setQuality(/** @type {CustomEvent} */ (event).detail.quality));
-    // A new connection starts with everything; the server says so if not.
-    session.room.on(livekit.RoomEvent.Connected, () => this.reset());
-    session.room.on(livekit.RoomEvent.Reconnected, () => this.reset());
+    const { RoomEvent } = livekit;
+    // A new connection starts with everything; one that is resumed stands where it stood.
+    for (const event of [RoomEvent.Connected, RoomEvent.Reconnecting]) session.room.on(event, () => this.reset());
   }
 
   /** @param {string} quality livekit ConnectionQuality */
@@ -80,10 +84,12 @@ export class OwnLine {
   setStep(next) {
     if (!next) return;
     const isWorse = STEPS.indexOf(next.step) > STEPS.indexOf(this.saidStep);
+    const isPicture = ["reduced", "half_rate", "quarter_rate"].includes(next.step);
+    const startLeft = isPicture ? this.startEnds - performance.now() : 0;
     this.step = next.step;
     this.showBars();
     clearTimeout(this.stepTimer);
-    this.stepTimer = setTimeout(() => this.say(next), isWorse ? SETTLE_MS : 0);
+    this.stepTimer = setTimeout(() => this.say(next), isWorse ? Math.max(SETTLE_MS, startLeft) : 0);
   }
 
   /** @param {NetworkStep} next */
@@ -95,6 +101,7 @@ export class OwnLine {
 
   reset() {
     clearTimeout(this.stepTimer);
+    this.startEnds = performance.now() + START_MS;
     this.step = this.saidStep = "full";
     this.measured = 3;
     this.showBars();
@@ -108,7 +115,8 @@ export class OwnLine {
       this.node.dataset.level = String(next);
       setText(this.words, wordOf(next));
     };
-    if (next < this.shown) this.barsTimer = setTimeout(apply, SETTLE_MS);
+    const startLeft = next > 0 ? this.startEnds - performance.now() : 0;
+    if (next < this.shown) this.barsTimer = setTimeout(apply, Math.max(SETTLE_MS, startLeft));
     else apply();
   }
 }

@@ -30,6 +30,8 @@ export class Session extends EventTarget {
     this.name = "";
     this.isLeaving = false;
     this.isRejoining = false;
+    /** Has been in the room: only then is there a seat to come back to. */
+    this.hasEntered = false;
     /** @type {any} */
     this.seat = null;
     /** Brings microphone and camera back after a rejoin; set by the page. @type {() => Promise<void>} */
@@ -57,6 +59,7 @@ export class Session extends EventTarget {
     this.as = as;
     this.tell("state", { state: "joining" });
     await this.connectPatiently();
+    this.hasEntered = true;
     this.tell("state", { state: "in" });
     if (this.room.isRecording) this.tell("recording", { isRecording: true });
   }
@@ -99,7 +102,7 @@ export class Session extends EventTarget {
   async onDisconnected(why) {
     // A browser that put the page away leaves for us; whoever looks at the page again wants to be in.
     const reason = why === livekit.DisconnectReason.CLIENT_INITIATED && !this.isLeaving ? "lost" : reasonOf(why);
-    if (this.isRejoining) return;
+    if (this.isRejoining || !this.hasEntered) return;
     if (this.isLeaving || reason !== "lost") {
       this.tell("state", { state: "out", reason: this.isLeaving ? "left" : reason });
       return;

@@ -1,0 +1,81 @@
+"""A viewer behind a real weak link: the ladder goes down and up again, with the words beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+from testkit.chromium_client import run_chromium
+from testkit.people import PHONE, Host, Person
+from testkit.server import AislecastServer
+from weaknet.links import GOOD
+from weaknet.namespaces import Namespace, WeaknetUnavailableError
+from weaknet.network import SERVER_ADDRESS, Network
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_LONG_MS = 60_000
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    try:
+        made = Network(1)
+    except WeaknetUnavailableError as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()
+
+
+@asynccontextmanager
+async def run_chromium_in(place: Namespace, url: str) -> AsyncIterator[Browser]:
+    """A browser in a network of its own; we talk to it by pipes."""
+    # Cameras are for secure pages, and only loopback is one without a certificate.
+    chromium = run_chromium(f"--unsafely-treat-insecure-origin-as-secure={url}")
+    with place.entered():
+        browser = await chromium.__aenter__()
+    try:
+        yield browser
+    finally:
+        await chromium.__aexit__(None, None, None)
+
+
+async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path: Path) -> None:
+    everywhere = ("--host", "0.0.0.0", "--node-ip", SERVER_ADDRESS)
+    server = AislecastServer(tmp_path / "data", *everywhere)
+    server.url = f"http://{SERVER_ADDRESS}:{server.port}"
+    network.start(0, GOOD, GOOD)
+    with network.hub.entered():
+        server.start()
+    try:
+        async with (
+            run_chromium_in(network.hub, server.url) as desk,
+            run_chromium_in(network.clients[0], server.url) as far,
+        ):
+            host = await Host.open(server, desk)
+            await host.start_meeting()
+            viewer = await Person.open(server, far, device=PHONE)
+            link = await host.invite("viewer", "赵磊")
+            await viewer.enter(link)
+            await viewer.until_tile("李经理")
+            taps = viewer.taps
+            weak = replace(GOOD, rate_bps=60_000)
+            network.start(0, weak, weak)
+            await viewer.page.wait_for_selector("#line:not(:empty)", timeout=_LONG_MS)
+            await viewer.page.wait_for_selector(
+                ".tile-still:not([hidden]), .tile-age:not([hidden])", timeout=_LONG_MS
+            )
+            await viewer.until("() => Number(document.querySelector('#quality').dataset.level) < 2")
+            network.start(0, GOOD, GOOD)
+            await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
+            await viewer.until_tile("李经理")
+            await viewer.page.wait_for_selector(".tile-age", state="hidden")
+            assert viewer.taps == taps
+            await viewer.close()
+            await host.close()
+    finally:
+        server.stop()
