@@ -56,3 +56,26 @@ fn red_in_and_out_allocates_nothing() {
     assert_eq!(rig.core.counters().red_sent - before.1, 100 * SINKS as u64);
     assert_eq!(info.count_total, 0, "{info:?}");
 }
+
+#[test]
+fn a_peer_with_a_budget_and_copies_allocates_nothing_either() {
+    let mut rig = Rig::new(SrtpProfile::AeadAes128Gcm, SINKS);
+    // Not quite enough for what is sent with its copies: everybody waits for room and lags.
+    rig.set_budgets(700_000, 2);
+    for _ in 0..140 {
+        rig.send_frame(4, 1000);
+        rig.wait(30_000);
+        rig.hear_all();
+    }
+    let frames = rig.seal_frames(30, 4, 1000);
+    let before = rig.num_forwarded();
+    let info = allocation_counter::measure(|| {
+        for frame in frames {
+            rig.deliver(frame);
+            rig.wait(30_000);
+        }
+    });
+    let forwarded = rig.num_forwarded() - before;
+    assert!(forwarded > 25 * 4 * SINKS as u64, "{forwarded}");
+    assert_eq!(info.count_total, 0, "{info:?} for {forwarded} packets");
+}

@@ -193,7 +193,7 @@ pub fn pull_sink(
         return PullResult::default();
     };
     let Source { encodings, timeline, is_muted, is_audio, .. } = source;
-    if *is_muted || pace.is_some_and(|pace| pace.is_held && pace.room <= 0) {
+    if *is_muted || pace.is_some_and(|pace| pace.is_held) {
         return PullResult::default();
     }
     let sort = if *is_audio { Sort::Audio } else { Sort::Video };

@@ -89,12 +89,17 @@ impl Pacer {
         self.refill(now);
         let is_held = self.brake.is_silent(now, rtt_us);
         let room = match &self.cluster {
-            _ if is_held => i64::from(self.sent_us + TRICKLE_US <= now),
+            _ if is_held => 0,
             Some(cluster) => cluster.room(now),
             None => self.burst.min(self.share).div_euclid(BYTE),
         };
         let may_rise = now.saturating_sub(self.ordered_us) < STALE_US;
         Some(Pace { room, is_held, may_rise, shed: self.brake.shed(), is_rerun: false })
+    }
+
+    /// Nothing is heard of the peer, and it is time to ask whether it is there again.
+    pub fn is_trickle_due(&self, now: Micros) -> bool {
+        self.brake.silent_since_us().is_some() && self.sent_us + TRICKLE_US <= now
     }
 
     /// How full the reserve is, for what may be left out.

@@ -125,6 +125,9 @@ impl Core {
 
     /// Sends what there is room for; returns when to go on, if anything is left to do.
     fn serve_transport(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> Option<Micros> {
+        if self.transports.get(index)?.pacer.is_trickle_due(now) {
+            self.fill_probe(now, index, out);
+        }
         let has_waiting = self.serve_waiting(now, index, out);
         let mut next_us = self.serve_probe(now, index, out);
         if !has_waiting {

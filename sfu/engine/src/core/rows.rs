@@ -40,7 +40,11 @@ impl Core {
     pub fn snapshot_sinks(&self, _now: Micros, out: &mut Vec<u8>) {
         for sink in self.sinks.iter() {
             let transport = self.transports.get(sink.transport).map_or(0, |transport| transport.id);
-            put_sink(out, transport, sink);
+            let source = sink.source.and_then(|source| self.sources.get(source));
+            let encoding = source.zip(sink.flow.current());
+            let encoding = encoding.map(|(source, at)| &source.encodings[usize::from(at)]);
+            let top = encoding.map(|encoding| encoding.temporal.count() - 1);
+            put_sink(out, transport, top, sink);
         }
     }
 }
@@ -116,7 +120,7 @@ fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &
     out.extend([encoding.temporal.count()]);
 }
 
-fn put_sink(out: &mut Vec<u8>, transport: u32, sink: &Sink) {
+fn put_sink(out: &mut Vec<u8>, transport: u32, top: Option<u8>, sink: &Sink) {
     let counts = &sink.output.counts;
     let layers = sink.flow.layers();
     out.extend(sink.id.to_le_bytes());
@@ -138,7 +142,10 @@ fn put_sink(out: &mut Vec<u8>, transport: u32, sink: &Sink) {
     for count in rest {
         out.extend(count.to_le_bytes());
     }
-    let temporal = sink.flow.current().map_or(-1, |_| sink.flow.temporal() as i8);
+    let temporal = match top {
+        Some(top) => sink.flow.temporal().min(top) as i8,
+        None => -1,
+    };
     out.extend(temporal.to_le_bytes());
     out.extend(counts.copies_sent.to_le_bytes());
     out.extend(sink.flow.num_left_out().to_le_bytes());

@@ -6,9 +6,11 @@ use aislecast_engine::api::{
     SinkId, SourceConfig, SourceId, SrtpProfile, TapId, TransportId,
 };
 use aislecast_engine::core::{Core, Egress};
+use aislecast_engine::wire::rtcp::RtcpWriter;
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::srtp::SrtpSender;
 use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
+use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 
 const PEERS: u32 = 3;
 const KEY: [u8; 28] = [3; 28];
@@ -196,7 +198,7 @@ impl Program<'_> {
     }
 
     fn step(&mut self) {
-        match self.byte() % 16 {
+        match self.byte() % 18 {
             0..=5 => self.rtp(),
             6 => self.rtcp(),
             7 => self.raw(),
@@ -215,6 +217,8 @@ impl Program<'_> {
                 let peer = u32::from(self.byte()) % PEERS;
                 self.check(peer);
             }
+            15 => self.budgets(),
+            16 => self.feedback(),
             _ => self.pass(20_000),
         }
     }
@@ -340,6 +344,55 @@ impl Program<'_> {
         };
         self.apply(Command::SetLayers { sink, layers });
         self.apply(Command::SetRed { sink, distance: choice >> 5 });
+    }
+
+    /// Budgets, probes and copies, sensible and not.
+    fn budgets(&mut self) {
+        let [choice, size, time] = [self.byte(), self.byte(), self.byte()];
+        let rate_bps = [0, 1, 60_000, 300_000, 2_000_000, u32::MAX][usize::from(size) % 6];
+        // One of them does not exist.
+        let transport = TransportId(u32::from(choice >> 3) % (PEERS + 1));
+        match choice % 4 {
+            0 | 1 => self.apply(Command::SetBudget { transport, rate_bps }),
+            2 => {
+                let duration_us = u32::from(time) * 1000;
+                let probe = u32::from(size);
+                self.apply(Command::Probe { transport, probe, rate_bps, duration_us });
+            }
+            _ => {
+                let sink = SinkId(u32::from(time) % 5);
+                self.apply(Command::SetProtection { sink, copies: size });
+            }
+        }
+    }
+
+    /// Transport-wide feedback about whatever numbers, with times that may run anywhere.
+    fn feedback(&mut self) {
+        let [peer, base, count, step] = [self.byte(), self.byte(), self.byte(), self.byte()];
+        let peer = u32::from(peer) % PEERS;
+        let start_us = u64::from(base) << (step % 24);
+        let arrivals: Vec<Arrival> = (0..u64::from(count % 100))
+            .filter(|at| at % u64::from(step % 7 + 1) == 0)
+            .map(|at| Arrival {
+                seq_ext: 65_536 + u64::from(base) + at,
+                arrived_us: start_us + at * u64::from(step) * 250,
+            })
+            .collect();
+        let Some(first) = arrivals.first() else {
+            return;
+        };
+        let base_seq_ext = first.seq_ext;
+        let header =
+            FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 0, base_seq_ext };
+        let mut packet = vec![0; 1500];
+        let mut writer = RtcpWriter::new(&mut packet[..1200]);
+        if writer.transport_cc(&header, &arrivals).is_none() {
+            return;
+        }
+        let len = writer.len();
+        if let Ok(len) = self.senders[peer as usize].protect_rtcp(&mut packet, len) {
+            self.core.handle_datagram(self.now, path(peer), &mut packet[..len]);
+        }
     }
 
     fn churn(&mut self) {

@@ -52,6 +52,7 @@ pub struct Rig {
     sender: SrtpSender,
     seq: u16,
     frame: u32,
+    num_sinks: u32,
 }
 
 impl Rig {
@@ -79,6 +80,7 @@ impl Rig {
             sender,
             seq: 0,
             frame: 0,
+            num_sinks: sinks as u32,
         };
         for peer in 0..=sinks {
             rig.connect(profile, peer as u32);
@@ -108,14 +110,23 @@ impl Rig {
     fn connect(&mut self, profile: SrtpProfile, peer: u32) {
         let transport = TransportId(peer);
         let (local_ufrag, local_pwd) = (format!("u{peer}"), format!("password{peer}"));
-        let key = StunKey::new(local_pwd.as_bytes());
-        let username = format!("{local_ufrag}:r");
         self.apply(Command::AddTransport { transport, local_ufrag, local_pwd });
         let payloads = payloads();
         self.apply(Command::SetMedia { transport, extensions: EXTENSIONS, payloads });
         let keys = || vec![1; key_salt_len(profile)];
         let (receive_key, send_key) = (keys(), keys());
         self.apply(Command::SetSrtp { transport, profile, receive_key, send_key });
+        self.check(peer);
+    }
+
+    /// Lets a word of every subscriber arrive.
+    pub fn hear_all(&mut self) {
+        (1..=self.num_sinks).for_each(|peer| self.check(peer));
+    }
+
+    fn check(&mut self, peer: u32) {
+        let key = StunKey::new(format!("password{peer}").as_bytes());
+        let username = format!("u{peer}:r");
         let request = BindingRequest {
             transaction_id: [1; 12],
             username: &username,
@@ -203,6 +214,28 @@ impl Rig {
         self.core.handle_timeout(self.now);
         self.core.flush(self.now, &mut self.egress);
         while self.core.poll_event().is_some() {}
+    }
+
+    /// Gives every subscriber a budget and copies.
+    pub fn set_budgets(&mut self, rate_bps: u32, copies: u8) {
+        for peer in 1..=self.num_sinks {
+            self.apply(Command::SetBudget { transport: TransportId(peer), rate_bps });
+            self.apply(Command::SetProtection { sink: SinkId(peer), copies });
+        }
+    }
+
+    /// Lets timers run for `us`.
+    pub fn wait(&mut self, us: Micros) {
+        let until = self.now + us;
+        loop {
+            let next = self.core.next_timeout().max(self.now + 1);
+            if next > until {
+                break;
+            }
+            self.now = next;
+            self.core.handle_timeout(next);
+            self.core.flush(next, &mut self.egress);
+        }
     }
 
     /// Seals and delivers one frame.

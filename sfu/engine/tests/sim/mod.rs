@@ -1,12 +1,13 @@
 //! A seeded network between the core and scripted peers that speak real STUN, SRTP and RTCP.
 #![allow(dead_code)] // every test file uses another part of it
 
+pub mod bottleneck;
 pub mod conformance;
 pub mod media;
 pub mod peer;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
 use aislecast_engine::api::{
@@ -15,6 +16,7 @@ use aislecast_engine::api::{
 };
 use aislecast_engine::core::{Core, Egress};
 
+pub use bottleneck::Bottleneck;
 pub use media::{AudioTrack, VideoTrack};
 pub use peer::Peer;
 
@@ -89,6 +91,8 @@ pub struct World {
     pub peers: Vec<Peer>,
     pub events: Vec<(Micros, Event)>,
     pub random: Random,
+    /// By peer; the others have none.
+    pub bottlenecks: BTreeMap<usize, Bottleneck>,
     flights: BinaryHeap<Flight>,
     num_flights: u64,
     next_id: u32,
@@ -112,6 +116,7 @@ impl World {
             peers: Vec::new(),
             events: Vec::new(),
             random: Random(seed ^ 0xa15e),
+            bottlenecks: BTreeMap::new(),
             flights: BinaryHeap::new(),
             num_flights: 0,
             next_id: 1,
@@ -205,6 +210,9 @@ impl World {
     /// Sends a datagram of a peer through its link.
     pub fn send(&mut self, peer: usize, data: Vec<u8>) {
         let (link, addr) = (self.peers[peer].uplink, self.peers[peer].addr);
+        if self.bottlenecks.get(&peer).is_some_and(|bottleneck| bottleneck.is_dead) {
+            return;
+        }
         self.fly(link, To::Core, addr, data);
     }
 
@@ -280,7 +288,13 @@ impl World {
         for (path, data) in out.0 {
             let found = self.peers.iter().position(|peer| peer.owns(path.remote));
             if let Some(peer) = found {
-                let link = self.peers[peer].downlink;
+                let mut link = self.peers[peer].downlink;
+                if let Some(bottleneck) = self.bottlenecks.get_mut(&peer) {
+                    let Some(took_us) = bottleneck.pass(self.now, data.len()) else {
+                        continue;
+                    };
+                    link.delay_us += took_us;
+                }
                 self.fly(link, To::Peer(peer), path.remote, data);
             }
         }

@@ -1,1 +1,166 @@
+use super::*;
 
+const RTT: Micros = 60_000;
+
+/// A link with a rate and a queue, seen through feedback every 50 ms.
+struct Link {
+    brake: Brake,
+    now: Micros,
+    busy_us: Micros,
+    rate_bps: u64,
+    verdicts: Vec<(Micros, Verdict)>,
+    waiting: Vec<Reported>,
+}
+
+impl Link {
+    fn new(rate_bps: u64) -> Link {
+        let mut brake = Brake::default();
+        brake.start(1_000_000);
+        let (verdicts, waiting) = (Vec::new(), Vec::new());
+        Link { brake, now: 1_000_000, busy_us: 0, rate_bps, verdicts, waiting }
+    }
+
+    /// Sends 1000 bytes every `interval_us` for `us`.
+    fn send(&mut self, us: Micros, interval_us: Micros) {
+        let until = self.now + us;
+        while self.now < until {
+            if self.now.is_multiple_of(interval_us) {
+                self.brake.on_sent(self.now, 1000);
+                self.busy_us = self.busy_us.max(self.now) + 8_000_000_000 / self.rate_bps;
+                self.waiting.push(Reported {
+                    seq: 0,
+                    size_bytes: 1000,
+                    sent_us: self.now,
+                    // The receiver's clock is another one.
+                    received_us: self.busy_us + 7_000_000_000,
+                    probe: 0,
+                    sort: 0,
+                });
+            }
+            if self.now.is_multiple_of(50_000) {
+                self.report();
+            }
+            self.now += 1_000;
+        }
+    }
+
+    fn report(&mut self) {
+        let now = self.now;
+        let has_arrived = |row: &Reported| row.received_us - 7_000_000_000 + RTT <= now;
+        let count = self.waiting.iter().filter(|row| has_arrived(row)).count();
+        if count == 0 {
+            return;
+        }
+        for row in self.waiting.drain(..count) {
+            self.brake.on_row(&row);
+        }
+        let verdict = self.brake.on_feedback(now);
+        if verdict != Verdict::default() {
+            self.verdicts.push((now, verdict));
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_grows_cuts_the_rate_to_what_arrives() {
+    let mut link = Link::new(2_000_000);
+    link.send(3_000_000, 10_000);
+    assert_eq!((link.verdicts.len(), link.brake.code()), (0, 0));
+    link.rate_bps = 100_000;
+    let cliff = link.now;
+    link.send(1_000_000, 10_000);
+    let (at, verdict) = link.verdicts[0];
+    assert!(at - cliff < 400_000, "{}", at - cliff);
+    assert!(verdict.queued_bytes.unwrap() > 10_000, "{verdict:?}");
+    let limit_bps = link.brake.limit_bps();
+    assert!((70_000..=110_000).contains(&limit_bps), "{limit_bps}");
+    assert_eq!((link.brake.code(), link.brake.shed() > 0), (1, true));
+    link.brake.on_order();
+    assert_eq!((link.brake.code(), link.brake.shed(), link.brake.limit_bps()), (0, 0, u32::MAX));
+}
+
+#[test]
+fn a_longer_way_is_no_queue() {
+    let mut link = Link::new(2_000_000);
+    link.send(2_000_000, 10_000);
+    // From one moment to the next every packet takes 200 ms more.
+    link.busy_us = link.now + 200_000;
+    link.send(3_000_000, 10_000);
+    assert!(link.verdicts.len() <= 1, "{:?}", link.verdicts);
+}
+
+#[test]
+fn silence_is_told_by_what_was_sent_and_ends_with_feedback() {
+    let mut brake = Brake::default();
+    brake.start(0);
+    assert!(!brake.is_silent(60_000_000, RTT), "nothing was sent");
+    let row = |sent_us| Reported {
+        seq: 0,
+        size_bytes: 100,
+        sent_us,
+        received_us: sent_us + 1,
+        probe: 0,
+        sort: 2,
+    };
+    brake.on_sent(1_000_000, 100);
+    brake.on_row(&row(1_000_000));
+    assert_eq!(brake.on_feedback(1_050_000), Verdict::default());
+    brake.on_sent(1_060_000, 100);
+    assert!(!brake.is_silent(1_360_000, 0));
+    assert!(!brake.is_silent(1_660_000, 300_000), "three round trips");
+    assert!(brake.is_silent(3_400_000, 0));
+    assert_eq!(brake.code(), 2);
+    assert_eq!(brake.on_feedback(4_000_000), Verdict::default(), "about nothing that was sent");
+    assert!(brake.is_silent(4_000_000, 0));
+    brake.on_row(&row(1_060_000));
+    assert_eq!(brake.on_feedback(4_400_000).silent_for_us, Some(1_000_000));
+    assert!(!brake.is_silent(4_400_000, 0));
+}
+
+#[test]
+fn a_peer_that_is_heard_all_the_while_is_not_there_again() {
+    let mut brake = Brake::default();
+    brake.start(0);
+    brake.feedback_us = 1;
+    brake.on_sent(100_000, 100);
+    let mut now = 100_000;
+    while now < 2_000_000 {
+        now += 100_000;
+        brake.is_silent(now, RTT);
+        assert_eq!(brake.on_heard(now), None, "its way to us was never cut");
+    }
+    // Then it is away altogether, and comes back.
+    assert_eq!(brake.on_heard(5_000_000).map(|us| us > 4_000_000), Some(true));
+    brake.on_sent(5_010_000, 100);
+    assert!(brake.is_silent(8_000_000, RTT));
+    assert_eq!(brake.on_heard(9_000_000), None, "it was no proof the last time");
+}
+
+#[test]
+fn without_transport_wide_feedback_any_word_counts() {
+    let mut brake = Brake::default();
+    brake.start(0);
+    brake.on_sent(100_000, 100);
+    assert!(!brake.is_silent(3_000_000, RTT));
+    assert_eq!(brake.on_heard(3_000_000), None);
+    brake.on_sent(3_100_000, 100);
+    assert!(brake.is_silent(6_200_000, RTT));
+    assert_eq!(brake.on_heard(7_200_000), Some(1_000_000));
+}
+
+#[test]
+fn absurd_times_overflow_nothing() {
+    let mut brake = Brake::default();
+    brake.start(0);
+    for (sent_us, received_us) in [(0, u64::MAX), (u64::MAX, 1), (5, 5), (0, i64::MAX as u64)] {
+        brake.on_sent(sent_us / 2, u64::from(u32::MAX));
+        let row =
+            Reported { seq: 0, size_bytes: u16::MAX, sent_us, received_us, probe: 0, sort: 0 };
+        for _ in 0..100 {
+            brake.on_row(&row);
+        }
+        brake.on_feedback(sent_us / 2);
+        brake.is_silent(u64::MAX, u64::MAX / 4);
+    }
+    assert!(brake.limit_bps() > 0);
+}

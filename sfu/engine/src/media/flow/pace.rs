@@ -34,7 +34,7 @@ pub struct Pace {
     pub shed: u8,
     /// What was left out may be taken in again.
     pub may_rise: bool,
-    /// Nothing is heard of the peer: what waits is neither left out nor asked for.
+    /// Nothing is heard of the peer: video stops.
     pub is_held: bool,
     /// The newly arrived packets of this flush were looked at already.
     pub is_rerun: bool,
@@ -159,8 +159,7 @@ impl Flow {
             }
             return;
         };
-        let Some(epoch) = self.epoch.filter(|_| self.phase != Phase::Waiting && !pace.is_held)
-        else {
+        let Some(epoch) = self.epoch.filter(|_| self.phase != Phase::Waiting) else {
             return;
         };
         let encoding = &encodings[usize::from(epoch.encoding)];
