@@ -313,6 +313,52 @@ def test_snapshots_have_the_layout_of_their_dtypes() -> None:
     assert len(simulator.drain_twcc()) % native.TWCC_DTYPE.itemsize == 0
 
 
+def test_a_budget_paces_and_tells_how_far_it_is_behind() -> None:
+    network = Network()
+    publisher, source = connect(network)
+    fast, slow = subscribe(network, source, 2)
+    simulator = network.simulator
+    size = sum(len(frame.data) for frame in VIDEO) * 8 // 4  # bits per second of the four seconds
+    simulator.set_budget(slow.transport, size // 2)
+    publish(network, publisher, VIDEO, 1_200_000)
+    network.run(3_200_000)
+    rows = np.frombuffer(simulator.snapshot_transports(), native.TRANSPORT_DTYPE)
+    (row,) = rows[rows["transport"] == slow.transport]
+    assert (row["budget_bps"], row["is_braking"], row["has_twcc"]) == (size // 2, 0, 0)
+    assert row["waiting_us"] > 100_000
+    assert 0 < row["sent_bps"] < size * 3 // 4
+    sent = [len(peer.streams[SUB_SSRC].packets) for peer in (fast, slow)]
+    assert sent[1] < sent[0] * 3 // 4
+    (encoding,) = np.frombuffer(simulator.snapshot_encodings(), native.ENCODING_DTYPE)
+    assert encoding["num_temporal"] == 1
+    assert encoding["bitrate_t0_bps"] == encoding["bitrate_t1_bps"] == encoding["bitrate_bps"]
+
+
+def test_a_probe_is_filled_although_nothing_is_shown_and_copies_follow_unasked() -> None:
+    network = Network()
+    publisher, source = connect(network)
+    watching, paused = subscribe(network, source, 2)
+    simulator = network.simulator
+    sinks = np.frombuffer(simulator.snapshot_sinks(), native.SINK_DTYPE)
+    for row in sinks:
+        if row["transport"] == paused.transport:
+            simulator.set_layers(int(row["sink"]), 0, 7, True)
+        else:
+            simulator.set_protection(int(row["sink"]), 1)
+    publish(network, publisher, VIDEO[:50], 1_200_000)
+    network.at(2_000_000, lambda: simulator.probe(paused.transport, 9, 500_000, 40_000))
+    network.at(2_000_000, lambda: simulator.probe(paused.transport + 1000, 9, 500_000, 40_000))
+    network.run(4_000_000)
+    counters = simulator.counters()
+    assert counters["probes"] == 1 and counters["padding_sent"] >= 8
+    assert counters["probes_unfilled"] == 0 and counters["stale_commands"] == 1
+    sinks = np.frombuffer(simulator.snapshot_sinks(), native.SINK_DTYPE)
+    (row,) = sinks[sinks["transport"] == watching.transport]
+    assert row["copies_sent"] == row["packets"] > 0
+    assert watching.rtx_packets == row["copies_sent"]
+    assert row["left_out"] == 0
+
+
 @pytest.mark.parametrize(
     "misuse",
     [
