@@ -266,6 +266,22 @@ async def test_a_huge_upload_is_cut_off(rig: Rig) -> None:
     assert sent < 60_000_000
 
 
+async def test_an_upload_the_browser_gave_up_still_counts(rig: Rig) -> None:
+    path = await rig.begin()
+    url = rig.client.make_url(f"{path}/up")
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST {url.path} HTTP/1.1\r\nHost: {url.authority}\r\nX-Requested-With: aislecast\r\n"
+    writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + bytes(100_000))
+    await writer.drain()
+    await asyncio.sleep(0.3)
+    writer.close()
+    async with asyncio.timeout(10):
+        while next(iter(rig.checks._checks.values())).up_kbps is None:
+            await asyncio.sleep(0.02)
+    _, told = await rig.call("POST", f"{path}/result", json={})
+    assert told["grade"] != "unknown"
+
+
 async def test_slow_callers_are_let_go(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("UP_S", 0.2), ("DOWN_S", 0.2), ("GRACE_S", 0.2)):
         monkeypatch.setattr(check_routes, name, value)

@@ -34,8 +34,6 @@ from web.people.roles import Role
 BLOCK_BYTES: Final = 32_768
 SEND_BUFFER_BYTES: Final = 131_072
 MAX_KBPS: Final = 10_000_000
-MIN_BYTES: Final = 2_000
-"""Fewer say nothing of a rate."""
 BEGIN: Final = Shape(
     {"code": Text(MAX_CODE_CHARS, is_required=False, meaning="from an invitation link")}
 )
@@ -60,7 +58,11 @@ BEGUN_SCHEMA: Final[dict[str, Any]] = {
 }
 UP_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "properties": {"bytes": {"type": "integer"}, "duration_ms": NUMBER, "kbps": NUMBER},
+    "properties": {
+        "bytes": {"type": "integer"},
+        "duration_ms": NUMBER,
+        "kbps": {"type": ["number", "null"]},
+    },
 }
 RESULT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -214,23 +216,20 @@ class CheckRoutes:
         with self._checks.stream():
             check = self._take(request, "up")
             size, is_whole = 0, False
-            started_s = last_s = self._now_s()
+            started_s = self._now_s()
             try:
                 async with asyncio.timeout(UP_S + GRACE_S):
                     async for part in request.content.iter_any():
                         size += len(part)
-                        last_s = self._now_s()
+                        # Noted as it comes: if the browser gives up, how far it came still counts.
+                        check.note_up(size, self._now_s() - started_s)
                         if size >= UP_BYTES:
                             break
                     is_whole = request.content.at_eof()
             except TimeoutError:
-                last_s = self._now_s()
-        duration_s = max(1e-3, last_s - started_s)
-        kbps = round(size * 8 / 1000 / duration_s, 1)
-        if size >= MIN_BYTES:
-            check.up_kbps = kbps
+                check.note_up(size, self._now_s() - started_s)
         response = web.json_response(
-            {"bytes": size, "duration_ms": round(duration_s * 1000), "kbps": kbps}
+            {"bytes": size, "duration_ms": round(check.up_s * 1000), "kbps": check.up_kbps}
         )
         if not is_whole:
             response.force_close()

@@ -16,6 +16,8 @@ DOWN_BYTES: Final = 4_000_000
 UP_BYTES: Final = 3_000_000
 DOWN_S: Final = 2.0
 UP_S: Final = 2.0
+MIN_BYTES: Final = 2_000
+"""Fewer say nothing of a rate."""
 GRACE_S: Final = 3.0
 """A phone on a slow line gets so much longer before it is cut off."""
 LIFETIME_S: Final = 30.0
@@ -36,6 +38,7 @@ class Check:
         expires_s: monotonic.
         left: what may still be asked for, by kind.
         up_kbps: as measured here, None before.
+        up_s: how long that took.
     """
 
     room: str
@@ -45,6 +48,13 @@ class Check:
         default_factory=lambda: {"down": 1, "up": 1, "ping": MAX_PINGS, "result": 1}
     )
     up_kbps: float | None = None
+    up_s: float = 0.0
+
+    def note_up(self, size_bytes: int, elapsed_s: float) -> None:
+        """Take how much has come up so far."""
+        self.up_s = max(1e-3, elapsed_s)
+        if size_bytes >= MIN_BYTES:
+            self.up_kbps = round(size_bytes * 8 / 1000 / self.up_s, 1)
 
 
 class NetworkChecks:
