@@ -143,6 +143,10 @@ class MediaServer:
         registry = self._registry
         return {**registry.engine.counters(), **registry.counters}
 
+    def gauges(self) -> dict[str, int]:
+        """Present counts of the lines to subscribers, by name."""
+        return self.downlink.snapshot() if self.downlink is not None else {}
+
     @property
     def downlink(self) -> Downlink | None:
         """What the lines to subscribers carry; None before the start and after the end."""

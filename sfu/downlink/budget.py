@@ -18,6 +18,7 @@ Bools = npt.NDArray[np.bool_]
 # machine, receivers read their sockets late and estimates follow that.
 _LONG_QUEUE_US = 60_000.0
 _VERY_LONG_QUEUE_US = 180_000.0
+_CLIFF_QUEUE_US = 400_000.0
 _HIGH_LOSS = 0.03
 _LOST_SHARE = 0.8
 _EVIDENCE_TICKS = 2
@@ -73,9 +74,10 @@ def believe(
     is_lossy = estimates.loss > _HIGH_LOSS
     # A third of what was sent did not arrive: a queue fills, or the line drops.
     is_short = (estimates.acked_bps > 0) & (estimates.acked_bps < _LOST_SHARE * sent_bps)
-    hints = is_late | is_lossy | (is_short & (queue_us > _LONG_QUEUE_US / 2))
+    # While the engine brakes it sends less by itself; one turn more makes sure.
+    hints = is_late | is_lossy | is_braking | (is_short & (queue_us > _LONG_QUEUE_US / 2))
     evidence = np.where(hints, state.evidence + 1, 0)
-    is_sure = (queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled
+    is_sure = (queue_us > _CLIFF_QUEUE_US) | estimates.is_stalled
     is_congested = is_sure | (evidence >= _EVIDENCE_TICKS)
     held_bps = np.minimum(state.budget_bps, np.maximum(used_bps, estimates.target_bps))
     budget_bps = np.where(

@@ -45,6 +45,7 @@ _REMEMBER_US = 10_000_000
 # A new line gets the lowest layers until its first probes are back: one switch instead of three.
 _SETTLE_US = 400_000
 _FIRST_SHARE = 0.5
+_NEW_US = 3_000_000
 
 
 class Downlink:
@@ -190,7 +191,7 @@ class Downlink:
         estimates, probes = self._estimator.update(
             now_us, read_feedback(self._lines, twcc), self._describe(measured, factor)
         )
-        estimates = _cut(estimates, self._lines.capacity)
+        estimates = _fit_to(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
         reserve_bps = self._take_audio(elapsed_us, measured)
         self._believe(now_us, estimates, measured, reserve_bps)
@@ -348,6 +349,9 @@ class Downlink:
     def _tell_steps(self, now_us: int) -> None:
         columns = self._lines.columns
         raw = np.where(columns.is_open & (columns.videos > 0), columns.raw_step, Step.FULL)
+        # A picture that is still growing is not worth words; none at all is.
+        is_new = now_us - columns.settles_us < _NEW_US
+        raw = np.where(is_new & (raw < Step.STILLS), Step.FULL, raw)
         before = self._states.ladder.step
         self._states.ladder = ladder.update_ladder(now_us, raw, self._states.ladder)
         for slot in np.flatnonzero((self._states.ladder.step != before) & columns.is_open):
@@ -380,7 +384,10 @@ class Downlink:
             self._target_bps = np.concatenate([self._target_bps, np.zeros(more)])
 
 
-def _cut(estimates: Estimates, capacity: int) -> Estimates:
-    """The estimator grows by itself, in steps of its own."""
-    columns = {name: values[:capacity] for name, values in estimates._asdict().items()}
+def _fit_to(estimates: Estimates, capacity: int) -> Estimates:
+    """The estimator grows by itself, in steps of its own and only for lines it knows."""
+    columns = {}
+    for name, values in estimates._asdict().items():
+        more = max(0, capacity - values.shape[0])
+        columns[name] = np.concatenate([values[:capacity], np.zeros(more, values.dtype)])
     return Estimates(**columns)

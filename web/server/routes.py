@@ -79,6 +79,7 @@ def _collector(parts: Parts, rtc: RtcRoutes) -> ServerCollector:
         media=parts.media.snapshot,
         gauges={
             "signaling": parts.signaling.snapshot,
+            "media": parts.media.gauges,
             "rtc": lambda: {"sockets": rtc.num_open},
             "whip": parts.whip.resources.snapshot,
         },

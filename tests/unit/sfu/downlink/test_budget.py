@@ -58,8 +58,15 @@ def test_one_late_report_is_no_evidence_and_two_are() -> None:
     assert line.see(target=5e5, queue_ms=90) == 5e5
 
 
-def test_a_long_queue_a_brake_and_silence_are_evidence_at_once() -> None:
-    for news in ({"queue_ms": 250}, {"braking": True}, {"stalled": True}):
+def test_one_brake_is_no_evidence_and_two_are() -> None:
+    line = Line()
+    line.see(target=2e6)
+    assert line.see(target=5e5, braking=True) == 1e6
+    assert line.see(target=5e5, braking=True) == 5e5
+
+
+def test_a_very_long_queue_and_silence_are_evidence_at_once() -> None:
+    for news in ({"queue_ms": 450}, {"stalled": True}):
         line = Line()
         line.see(target=2e6)
         assert line.see(target=5e5, **news) == 5e5

@@ -232,6 +232,17 @@ async def test_rows_of_strangers_and_of_the_future_change_nothing() -> None:
     assert viewer.layers == [FULL]
 
 
+async def test_lines_that_are_not_connected_yet_hold_up_nobody() -> None:
+    bench = DownlinkBench()
+    source = bench.source()
+    viewer = bench.viewer(source)
+    bench.run(0.5)
+    for _ in range(150):
+        bench.viewer(source).transport._state = "connecting"
+    bench.run(1.0)
+    assert viewer.layers == [FULL]
+
+
 async def test_far_more_lines_than_one_turn_takes_are_all_served() -> None:
     bench = DownlinkBench()
     object.__setattr__(bench.downlink._config, "max_lines_per_tick", 5)
