@@ -61,13 +61,16 @@ def draw_up(samples: Sequence[Sample], *, utc_offset_s: int = 0) -> Passport:
         utc_offset_s: of the place's clock, for the hours of the day.
     """
     heard = [sample for sample in samples if not sample.is_lost]
+    # While nothing was sent a line shows nothing of itself.
+    down_kbps = [s.estimate_kbps or s.down_kbps for s in heard]
+    up_kbps = [s.up_kbps for s in heard if s.up_fps is not None]
     weak = [is_weak(sample) for sample in samples]
     local_s = [sample.at_s + utc_offset_s for sample in samples]
     return Passport(
         minutes=len(samples) * SAMPLE_S // 60,
         days=len({at_s // DAY_S for at_s in local_s}),
-        down_kbps=_percentiles([s.estimate_kbps or s.down_kbps for s in heard]),
-        up_kbps=_percentiles([s.up_kbps for s in heard if s.up_fps is not None]),
+        down_kbps=_percentiles([kbps for kbps in down_kbps if kbps > 0]),
+        up_kbps=_percentiles([kbps for kbps in up_kbps if kbps > 0]),
         loss_percent=_percentiles([_loss_permille(s) / 10 for s in heard]),
         rtt_ms=_percentiles([s.rtt_ms for s in heard if s.rtt_ms]),
         weak_share=_share(weak) or 0.0,

@@ -42,6 +42,8 @@ def test_percentiles_of_what_was_carried() -> None:
 def test_without_an_estimate_what_was_sent_counts_and_listeners_say_nothing_of_the_way_up() -> None:
     passport = draw_up([GOOD._replace(estimate_kbps=0, up_fps=None)] * 40)
     assert passport.down_kbps == (900.0,) * 3 and passport.up_kbps is None
+    silent = GOOD._replace(estimate_kbps=0, down_kbps=0, up_kbps=0)
+    assert draw_up([silent] * 40).down_kbps is None is draw_up([silent] * 40).up_kbps
 
 
 def test_weak_hours_are_those_of_the_place() -> None:
