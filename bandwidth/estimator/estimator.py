@@ -81,6 +81,7 @@ class Estimator:
         if is_known:
             self._probes.good_bps[slot] = start
             self._probes.is_first[slot] = False
+            self._probes.ordered_us[slot] = now_us
             self._probes.next_us[slot] = now_us + int(self._constants.recovery_interval_us)
 
     def close(self, slot: int) -> None:

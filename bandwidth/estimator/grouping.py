@@ -68,25 +68,36 @@ class _Segments(NamedTuple):
     last_came: Floats
 
 
+class _Ended(NamedTuple):
+    """Groups that are complete, in order; (k, m)."""
+
+    is_there: Bools
+    sent: Floats
+    came: Floats
+
+
 def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
     """Sort received rows into groups and measure the distances of those that are complete.
 
     A packet that was sent before the open group, and is reported after it, is left out.
     """
     segments = _split(groups, received, constants)
-    depth, num_slots = segments.first_sent.shape
-    now = [getattr(groups, name)[received.slots] for name in Groups.INITIAL]
-    has, first_sent, last_sent, first_came, last_came, has_previous, p_sent, p_came = now
-    sent_us = np.zeros((depth, num_slots))
-    came_us = np.zeros((depth, num_slots))
-    at_us = np.zeros((depth, num_slots))
-    counts = np.zeros(num_slots, np.intp)
-    is_broken = np.zeros(num_slots, np.bool_)
-    rows = np.arange(num_slots)
-    for k in range(depth):
+    ended = _merge(groups, received.slots, segments, constants)
+    return _measure(groups, received.slots, ended, constants)
+
+
+def _merge(
+    groups: Groups, slots: NDArray[np.intp], segments: _Segments, constants: Constants
+) -> _Ended:
+    """Join segments to the open group; where one does not, the open group ends."""
+    has = groups.has_current[slots]
+    first_sent, last_sent = groups.first_sent_us[slots], groups.last_sent_us[slots]
+    first_came, last_came = groups.first_came_us[slots], groups.last_came_us[slots]
+    shape = segments.first_sent.shape
+    ended = _Ended(np.zeros(shape, np.bool_), np.empty(shape), np.empty(shape))
+    for k in range(shape[0]):
         valid = k < segments.counts
-        sent, sent_end = segments.first_sent[k], segments.last_sent[k]
-        came, came_end = segments.first_came[k], segments.last_came[k]
+        sent, came = segments.first_sent[k], segments.first_came[k]
         # Packets that come faster than they were sent, hard behind each other, were held up
         # together on the way: their distance says nothing about the queue.
         gap = came - last_came
@@ -95,35 +106,52 @@ def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
         if k == 0:
             joins |= segments.extends
         starts = valid & ~joins
-        joins &= valid
-        ends = starts & has
-        d_sent, d_came = last_sent - p_sent, last_came - p_came
-        measured = ends & has_previous
-        jumped = measured & (np.abs(d_came - d_sent) > constants.max_delay_jump_us)
+        ended.is_there[k] = starts & has
+        ended.sent[k], ended.came[k] = last_sent, last_came
+        np.copyto(first_sent, sent, where=starts)
+        np.copyto(first_came, came, where=starts)
+        np.copyto(last_sent, segments.last_sent[k], where=valid)
+        np.copyto(last_came, -np.inf, where=starts)
+        np.maximum(last_came, segments.last_came[k], out=last_came, where=valid)
+        has |= starts
+    groups.has_current[slots] = has
+    groups.first_sent_us[slots], groups.last_sent_us[slots] = first_sent, last_sent
+    groups.first_came_us[slots], groups.last_came_us[slots] = first_came, last_came
+    return ended
+
+
+def _measure(
+    groups: Groups, slots: NDArray[np.intp], ended: _Ended, constants: Constants
+) -> Deltas:
+    """Measure each group against the one before."""
+    has, sent = groups.has_previous[slots], groups.previous_sent_us[slots]
+    came = groups.previous_came_us[slots]
+    is_measured = np.zeros_like(ended.is_there)
+    is_broken = np.zeros(len(slots), np.bool_)
+    d_sent, d_came = np.empty_like(ended.sent), np.empty_like(ended.sent)
+    for k in range(len(ended.sent)):
+        np.subtract(ended.sent[k], sent, out=d_sent[k])
+        np.subtract(ended.came[k], came, out=d_came[k])
+        known = ended.is_there[k] & has
+        jumped = known & (np.abs(d_came[k] - d_sent[k]) > constants.max_delay_jump_us)
         is_broken |= jumped
         # Groups that overtook each other are no measure, as in libwebrtc.
-        measured &= (d_came >= 0) & ~jumped
-        who = rows[measured]
-        at = counts[measured]
-        sent_us[at, who], came_us[at, who] = d_sent[measured], d_came[measured]
-        at_us[at, who] = last_came[measured]
-        counts[measured] += 1
-        advanced = measured | jumped | (ends & ~has_previous)
-        p_sent = np.where(advanced, last_sent, p_sent)
-        p_came = np.where(advanced, last_came, p_came)
-        has_previous = has_previous | advanced
-        first_sent = np.where(starts, sent, first_sent)
-        first_came = np.where(starts, came, first_came)
-        last_sent = np.where(starts, sent_end, np.where(joins, sent_end, last_sent))
-        last_came = np.where(
-            starts, came_end, np.where(joins, np.maximum(last_came, came_end), last_came)
-        )
-        has = has | starts
-    values = (has, first_sent, last_sent, first_came, last_came, has_previous, p_sent, p_came)
-    for name, value in zip(Groups.INITIAL, values, strict=True):
-        getattr(groups, name)[received.slots] = value
-    depth = int(counts.max(initial=0))
-    return Deltas(counts, sent_us[:depth], came_us[:depth], at_us[:depth], is_broken)
+        overtook = d_came[k] < 0
+        is_measured[k] = known & ~jumped & ~overtook
+        advanced = ended.is_there[k] & ~(has & overtook & ~jumped)
+        np.copyto(sent, ended.sent[k], where=advanced)
+        np.copyto(came, ended.came[k], where=advanced)
+        has |= advanced
+    groups.has_previous[slots] = has
+    groups.previous_sent_us[slots], groups.previous_came_us[slots] = sent, came
+    counts = is_measured.sum(axis=0)
+    target = (np.cumsum(is_measured, axis=0) - 1)[is_measured], np.nonzero(is_measured)[1]
+    columns = []
+    for values in (d_sent, d_came, ended.came):
+        filled = np.zeros((int(counts.max(initial=0)), len(slots)))
+        filled[target] = values[is_measured]
+        columns.append(filled)
+    return Deltas(counts, columns[0], columns[1], columns[2], is_broken)
 
 
 def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:

@@ -1,0 +1,251 @@
+"""Loss, probes, silence, reports and rates, one at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_link import START_US, feedback_of, lines_of
+
+from bandwidth.estimator import DEFAULTS, Estimator, Lines, ProbeOrder
+from bandwidth.estimator.loss import Losses, limit_by_loss, observe
+from bandwidth.estimator.rows import sort_rows
+
+TICK_US = 100_000
+
+
+def feed_losses(rates_bps: list[float], loss_of: object, *, seed: int = 1) -> Losses:
+    """One observation a rate; `loss_of` gives the chance of loss at a rate."""
+    random = np.random.default_rng(seed)
+    losses, missing = Losses(1), np.zeros(1)
+    now_us = START_US
+    for rate_bps in rates_bps:
+        count = max(6, int(rate_bps * 0.25 / 8 / 1000))
+        sent = now_us + np.arange(count + 1) * (250_000 // count)
+        lost = random.random(count + 1) < loss_of(rate_bps)  # type: ignore[operator]
+        table = [
+            (0, int(at), 0 if is_lost else int(at) + 1000, 1000, 0)
+            for at, is_lost in zip(sent, lost, strict=True)
+        ]
+        batch, _ = sort_rows(feedback_of(table), now_us + 1_000_000, np.ones(1, np.bool_), DEFAULTS)
+        new = observe(losses, batch, missing, DEFAULTS)
+        arriving = np.array([rate_bps * (1 - float(lost.mean()))])
+        limit_by_loss(losses, new, np.array([max(rates_bps)]), arriving, now_us, DEFAULTS)
+        now_us += 250_000
+    return losses
+
+
+def swing(low_bps: float, high_bps: float, count: int = 24) -> list[float]:
+    return [float(bps) for bps in np.tile(np.linspace(low_bps, high_bps, 6), count // 6)]
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_loss_that_stays_whatever_is_sent_is_no_limit(loss: float) -> None:
+    losses = feed_losses(swing(300e3, 600e3), lambda rate_bps: loss)
+    assert losses.limit_bps[0] >= 0.75 * 600e3
+    assert losses.average[0] == pytest.approx(loss, abs=0.06)
+
+
+def test_loss_that_grows_with_the_rate_is_a_limit() -> None:
+    losses = feed_losses(swing(500e3, 1600e3), lambda rate_bps: max(0.0, 1 - 800e3 / rate_bps))
+    assert 600e3 <= losses.limit_bps[0] <= 1000e3
+    assert losses.inherent[0] < 0.1
+
+
+def test_a_fast_line_that_loses_half_is_not_believed() -> None:
+    losses = feed_losses(swing(2.5e6, 3e6), lambda rate_bps: 0.5)
+    assert losses.limit_bps[0] <= 600e3
+
+
+class Probed:
+    """One line at its start, and the rows of its probes."""
+
+    def __init__(self, *, start_bps: int = 300_000, needed_bps: float = 2e6, **open_with: bool):
+        self.estimator = Estimator(1)
+        self.estimator.open(0, START_US, start_bps=start_bps, **open_with)
+        self.now_us = START_US
+        self.lines = lines_of(1)
+        self.lines.needed_bps[:] = needed_bps
+        self.lines.sent_bps[:] = start_bps
+        self.target_bps = float(start_bps)
+        self.stalled = False
+
+    def tick(self, rows: list[tuple[int, int, int, int, int]] | None = None) -> list[ProbeOrder]:
+        self.now_us += TICK_US
+        if rows is None:
+            rows = self.sound()
+        estimates, orders = self.estimator.update(self.now_us, feedback_of(rows), self.lines)
+        self.target_bps = float(estimates.target_bps[0])
+        self.stalled = bool(estimates.is_stalled[0])
+        return orders
+
+    def sound(self) -> list[tuple[int, int, int, int, int]]:
+        sent = [self.now_us - 100_000 + k * 20_000 for k in range(5)]
+        return [(0, at, at + 30_000, 83, 0) for at in sent]
+
+    def cluster(
+        self, order: ProbeOrder, *, came_bps: float, lost: int = 0
+    ) -> list[tuple[int, int, int, int, int]]:
+        size = 500
+        count = int(order.rate_bps * order.duration_us / 8e6 / size) + 2
+        begun = self.now_us - 60_000
+        rows = []
+        for k in range(count):
+            sent = begun + int(k * size * 8e6 / order.rate_bps)
+            came = begun + 30_000 + int(k * size * 8e6 / came_bps)
+            is_lost = 0 < k <= lost
+            rows.append((0, sent, 0 if is_lost else came, size, order.probe))
+        return rows
+
+
+def first_order(probed: Probed) -> ProbeOrder:
+    for _ in range(5):
+        orders = probed.tick()
+        if orders:
+            return orders[0]
+    raise AssertionError("no probe")
+
+
+def test_the_first_probe_is_three_times_the_start() -> None:
+    probed = Probed()
+    assert probed.estimator.update(START_US, feedback_of([]), probed.lines)[1] == []
+    order = first_order(probed)
+    assert (order.slot, order.rate_bps) == (0, 900_000)
+    assert order.rate_bps * order.duration_us / 8e6 >= DEFAULTS.probe_min_bytes
+
+
+def test_a_probe_goes_no_further_than_the_wish() -> None:
+    assert first_order(Probed(needed_bps=400e3)).rate_bps == 480_000
+    probed = Probed(needed_bps=250e3)
+    assert [probed.tick() for _ in range(50)] == [[]] * 50
+
+
+@pytest.mark.parametrize(
+    ("share", "expected_bps"), [(1.0, 900e3), (0.5, 0.95 * 450e3), (0.2, 300e3)]
+)
+def test_what_a_probe_shows(share: float, expected_bps: float) -> None:
+    probed = Probed()
+    order = first_order(probed)
+    rows = probed.cluster(order, came_bps=share * order.rate_bps)
+    probed.tick(rows)
+    probed.tick()
+    assert probed.target_bps == pytest.approx(expected_bps, rel=0.08)
+
+
+def test_a_probe_that_passed_is_followed_at_once() -> None:
+    probed = Probed()
+    order = first_order(probed)
+    probed.tick(probed.cluster(order, came_bps=order.rate_bps))
+    following = [*probed.tick(), *probed.tick()]
+    assert following and following[0].rate_bps >= 1.5 * order.rate_bps
+    assert following[0].probe != order.probe
+
+
+def test_a_probe_that_lost_much_shows_nothing() -> None:
+    probed = Probed()
+    order = first_order(probed)
+    probed.tick(probed.cluster(order, came_bps=order.rate_bps, lost=3))
+    probed.tick()
+    assert probed.target_bps < 330e3
+
+
+def test_rows_of_another_probe_show_nothing() -> None:
+    probed = Probed()
+    order = first_order(probed)
+    forged = order._replace(probe=order.probe + 9)
+    probed.tick(probed.cluster(forged, came_bps=order.rate_bps))
+    for _ in range(12):
+        probed.tick()
+    assert probed.target_bps < 400e3
+
+
+def test_fruitless_probes_become_rare() -> None:
+    probed, times = Probed(), []
+    for tick in range(900):
+        for order in probed.tick():
+            times.append(tick / 10)
+            probed.tick(probed.cluster(order, came_bps=0.3 * order.rate_bps))
+    gaps = np.diff(times)
+    assert gaps[0] <= 4
+    assert gaps[-1] == pytest.approx(15, abs=1.5)
+    assert len(times) <= 12
+
+
+def test_a_known_line_is_not_probed_at_once() -> None:
+    probed = Probed(is_known=True)
+    assert [order for _ in range(8) for order in probed.tick()] == []
+    assert [order for _ in range(12) for order in probed.tick()] != []
+
+
+def test_silence_is_a_stall_only_if_something_was_sent() -> None:
+    probed = Probed()
+    for _ in range(10):
+        probed.tick()
+    for _ in range(20):
+        probed.tick([])
+    assert probed.stalled
+    probed.lines.sent_bps[:] = 0
+    probed.tick([])
+    assert not probed.stalled
+
+
+def test_after_a_silence_old_rows_say_nothing() -> None:
+    probed = Probed(needed_bps=0)
+    for _ in range(10):
+        probed.tick()
+    before = probed.target_bps
+    for _ in range(50):
+        probed.tick([])
+    sent_from = probed.now_us - 5_000_000
+    old = [(0, sent_from + k * 50_000, 0, 1000, 0) for k in range(90)]
+    held_up = [(0, sent_from + k * 1000, probed.now_us, 1000, 0) for k in range(50)]
+    probed.tick(old + held_up)
+    assert probed.target_bps == pytest.approx(DEFAULTS.return_share * before)
+    for _ in range(5):
+        probed.tick()
+    assert probed.target_bps >= DEFAULTS.return_share * before
+
+
+def reported(target_ticks: int, **figures: float) -> float:
+    estimator = Estimator(1)
+    estimator.open(0, START_US, start_bps=500_000)
+    lines = lines_of(1, has_twcc=False)
+    lines.sent_bps[:] = 500_000
+    lines.rtt_us[:] = 80_000
+    for name, value in figures.items():
+        getattr(lines, name)[:] = value
+    now_us = START_US
+    for _ in range(target_ticks):
+        now_us += TICK_US
+        estimates, orders = estimator.update(now_us, feedback_of([]), lines)
+        assert orders == []
+        assert not estimates.is_stalled[0]
+    return float(estimates.target_bps[0])
+
+
+def test_lines_without_transport_feedback_follow_receiver_reports() -> None:
+    assert reported(50) == 500_000
+    assert reported(50, loss=0.0) > 650_000
+    assert reported(300, loss=0.0) <= 3 * 500_000 + 10_000
+    assert reported(50, loss=0.05) == 500_000
+    assert reported(50, loss=0.2) < 350_000
+    assert reported(20, loss=0.0, remb_bps=260_000) == 260_000
+    assert reported(3000, loss=1.0) == DEFAULTS.min_bps
+
+
+def test_a_round_trip_that_grows_lowers_a_line_without_feedback() -> None:
+    estimator = Estimator(1)
+    estimator.open(0, START_US, start_bps=500_000)
+    lines: Lines = lines_of(1, has_twcc=False)
+    lines.sent_bps[:], lines.loss[:] = 500_000, 0.0
+    for tick in range(60):
+        lines.rtt_us[:] = 60_000 if tick < 20 else 400_000
+        now_us = START_US + tick * TICK_US
+        estimates, _ = estimator.update(now_us, feedback_of([]), lines)
+    assert estimates.target_bps[0] <= 0.85 * 500_000
+
+
+def test_a_braking_engine_stops_growth_and_probes() -> None:
+    probed = Probed(start_bps=100_000)
+    probed.lines.is_braking[:] = True
+    assert [order for _ in range(30) for order in probed.tick()] == []
+    assert probed.target_bps == 100_000
