@@ -92,6 +92,8 @@ counters! {
     gop_replays,
     /// Packets asked of publishers.
     nacks_sent,
+    /// RTCP datagrams sent a second time, to publishers on lossy lines.
+    rtcp_repeated,
     /// Packets asked by subscribers.
     nacks_received,
     /// Retransmissions sent.

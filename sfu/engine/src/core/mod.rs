@@ -18,6 +18,7 @@ mod pacing;
 mod probe;
 mod protect;
 mod queues;
+mod repeats;
 mod reports;
 mod resend;
 mod rows;

@@ -3,6 +3,7 @@
 
 use crate::api::{Micros, Path};
 use crate::media::clock::us_to_ntp;
+use crate::media::encoding::is_spare;
 use crate::media::source::Source;
 use crate::wire::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use crate::wire::srtp::RTCP_OVERHEAD_MAX;
@@ -16,6 +17,9 @@ use super::{Core, Counters, Egress};
 const MAX_COMPOUND: usize = 1150;
 /// Reports of both directions leave this often.
 const REPORT_INTERVAL_US: Micros = 1_000_000;
+/// … and this often to a publisher whose packets get lost: its encoder's in-band FEC follows them, and
+/// its round trip decides how soon it answers a request again.
+const LOSSY_REPORT_INTERVAL_US: Micros = 500_000;
 /// The first one leaves early: it brings the round trip.
 const FIRST_REPORT_US: Micros = 100_000;
 /// Time that a publisher's first sender report is waited for before ours is made up from arrivals.
@@ -76,6 +80,9 @@ impl Compound<'_> {
             self.counters.sent_datagrams += 1;
             self.counters.sent_bytes += sealed as u64;
             transport.pacer.on_sent_other(self.now, sealed as u64);
+            if transport.uplink_loss.is_lossy() {
+                transport.repeats.push(self.now, &self.buffer[..sealed]);
+            }
         }
     }
 }
@@ -106,6 +113,13 @@ impl Core {
         let Some(path) = transport.media_path() else {
             return;
         };
+        while let Some(copy) = transport.repeats.take_due(now) {
+            out.send(path, copy, None);
+            transport.pacer.on_sent_other(now, copy.len() as u64);
+            self.counters.sent_datagrams += 1;
+            self.counters.sent_bytes += copy.len() as u64;
+            self.counters.rtcp_repeated += 1;
+        }
         let Scratch { compound, blocks, seqs_ext, seqs, senders } = &mut self.scratch;
         compound.resize(MAX_COMPOUND + RTCP_OVERHEAD_MAX, 0);
         let mut compound = Compound {
@@ -118,7 +132,9 @@ impl Core {
             counters: &mut self.counters,
         };
         if transport.report_due_us <= now {
-            transport.report_due_us = now + REPORT_INTERVAL_US;
+            let is_lossy = transport.uplink_loss.is_lossy();
+            let interval_us = if is_lossy { LOSSY_REPORT_INTERVAL_US } else { REPORT_INTERVAL_US };
+            transport.report_due_us = now + interval_us;
             add_receiver_reports(now, &mut compound, transport, &mut self.sources, blocks);
             for (info, source) in senders.iter() {
                 let Some(source) = self.sources.get(*source) else {
@@ -194,6 +210,7 @@ impl Core {
             transport.ice.on_time(now).unwrap_or(Micros::MAX).min(transport.report_due_us);
         if may_report {
             due = due.min(transport.arrivals.next_due_us().unwrap_or(Micros::MAX));
+            due = due.min(transport.repeats.next_due_us().unwrap_or(Micros::MAX));
             for source in transport.sources.iter().filter_map(|&at| self.sources.get(at)) {
                 due = due.min(source.next_request_us(now).unwrap_or(Micros::MAX));
             }
@@ -220,6 +237,9 @@ fn add_receiver_reports(
         let Some(counts) = encoding.stats.take_report() else {
             continue;
         };
+        if transport.extensions.twcc == 0 {
+            transport.uplink_loss.add(256, u64::from(counts.fraction_lost));
+        }
         let (last_sr, delay) = match encoding.clock.last_report {
             Some((ntp_mid, arrived_us)) => {
                 (ntp_mid, (now.saturating_sub(arrived_us) << 16) / 1_000_000)
@@ -261,7 +281,11 @@ fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Tr
             written.is_some()
         });
         match written.filter(|_| media_ssrc != 0) {
-            Some(written) => arrivals.on_reported(written.num_arrivals, written.next_seq_ext),
+            Some(written) => {
+                let (expected, lost) =
+                    arrivals.on_reported(written.num_arrivals, written.next_seq_ext);
+                transport.uplink_loss.add(expected, lost);
+            }
             None => arrivals.clear(),
         }
         transport.arrivals = arrivals;
@@ -282,7 +306,12 @@ fn add_requests(
         let ssrc = encoding.ssrc;
         if encoding.nack.next_due_us().is_some_and(|due| due <= now) {
             seqs_ext.clear();
-            let given_up = encoding.nack.drain_due(now, seqs_ext);
+            if let Some(key) = encoding.whole_key() {
+                encoding.nack.forget_before(key.seq_ext);
+            }
+            let ring = &encoding.ring;
+            let given_up =
+                encoding.nack.drain_due(now, seqs_ext, |seq_ext| is_spare(ring, seq_ext));
             let is_picture_lost = given_up.is_some_and(|given_up| {
                 encoding.key.is_none_or(|key| key.seq_ext <= given_up.newest_seq_ext)
             });
@@ -304,6 +333,7 @@ fn add_requests(
             }
         }
         let bitrate_bps = encoding.bitrate_bps(now);
+        encoding.budget.set_rtt(encoding.nack.rtt_us());
         if encoding.budget.poll(now, bitrate_bps) {
             encoding.counts.plis_sent = encoding.counts.plis_sent.wrapping_add(1);
             compound.counters.keyframe_requests_sent += 1;

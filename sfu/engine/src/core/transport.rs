@@ -6,6 +6,7 @@ use crate::api::{Codec, ExtMap, Micros, Path, Payload, SrtpProfile, TransportSta
 use crate::media::clock::NtpOffset;
 use crate::media::flow::FlowStart;
 use crate::media::limit::Limit;
+use crate::media::line_loss::LineLoss;
 use crate::media::source::Source;
 use crate::media::twcc::{ArrivalLog, SentHistory};
 use crate::wire::rtp::RtpWriter;
@@ -13,6 +14,7 @@ use crate::wire::srtp::{SrtpReceiver, SrtpSender};
 
 use super::ice::Ice;
 use super::pacer::Pacer;
+use super::repeats::Repeats;
 
 /// SSRCs that one peer may use at a time. Camera and screen in three layers with retransmissions
 /// are twelve; the rest is for a second camera and for tracks published anew.
@@ -107,6 +109,10 @@ pub struct Transport {
     pub ntp: NtpOffset,
     /// Arrivals to be reported.
     pub arrivals: ArrivalLog,
+    /// Of what it sends, lost on the way.
+    pub uplink_loss: LineLoss,
+    /// RTCP that leaves a second time.
+    pub repeats: Repeats,
     /// What was sent, until it is reported.
     pub sent: SentHistory,
     /// Round trip, smoothed; 0 = unknown.
@@ -150,6 +156,8 @@ impl Transport {
             sinks: Vec::new(),
             ntp: NtpOffset::default(),
             arrivals: ArrivalLog::default(),
+            uplink_loss: LineLoss::default(),
+            repeats: Repeats::default(),
             sent: SentHistory::default(),
             rtt_us: 0,
             remb_bps: 0,

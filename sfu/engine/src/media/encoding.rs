@@ -1,10 +1,12 @@
 //! One encoding (simulcast layer) as it is received: ring, statistics, recovery, key frames.
 
 mod frames;
+mod loss;
 mod params;
 mod started;
 mod temporal;
 
+pub use loss::is_spare;
 pub use params::Params;
 pub use started::Started;
 pub use temporal::TemporalRates;
@@ -241,7 +243,7 @@ impl Encoding {
             return (Outcome::Refused(refused), None);
         }
         self.codec = Some(codec);
-        let given_up = self.update_loss(now, incoming, before, seq_ext);
+        let given_up = self.update_loss(now, incoming, before, seq_ext, view.is_frame_start);
         self.update_counts(now, incoming, &facts, seq_ext);
         self.update_frame(seq_ext, &facts);
         if self.log.len() < MAX_LOG {
@@ -329,16 +331,25 @@ impl Encoding {
         incoming: &Incoming<'_>,
         before: Option<u64>,
         seq_ext: u64,
+        is_frame_start: bool,
     ) -> Option<GivenUp> {
         let hz = self.hz();
         self.stats.on_packet(now, seq_ext, incoming.ts_rtp, hz, incoming.is_recovered);
-        let before = before?;
+        let Some(before) = before else {
+            // The stream begins in mid-frame: its head was lost or overtaken, and can be asked for.
+            if incoming.needs_nack && !incoming.codec.is_audio() && !is_frame_start {
+                self.nack.on_headless(now, seq_ext);
+            }
+            return None;
+        };
         if seq_ext <= before {
-            self.nack.on_arrival(now, seq_ext);
+            self.nack.on_arrival(now, seq_ext, incoming.is_recovered && !incoming.is_healed);
+            self.nack.on_head(now, seq_ext, is_frame_start);
             return None;
         }
         let is_gap = seq_ext > before + 1 && seq_ext - before < u64::from(u16::MAX);
         if is_gap && incoming.needs_nack {
+            self.budget.on_gap();
             return self.nack.on_gap(now, before + 1, seq_ext);
         }
         None

@@ -2,6 +2,10 @@
 
 use crate::api::Micros;
 
+/// A request that nothing came of is repeated after a round trip and this …
+const ANSWER_US: Micros = 150_000;
+/// … but not sooner than encoders take requests (libwebrtc's `encoder_rtcp_feedback.cc`).
+const MIN_RETRY_US: Micros = 300_000;
 /// Least time between two requests for one encoding.
 const MIN_INTERVAL_US: Micros = 500_000;
 /// Longest time that the cost rule may hold a request back: as old as a cached GOP may be, so a
@@ -34,6 +38,10 @@ pub struct KeyframeBudget {
     tries: u8,
     asked_us: Option<Micros>,
     key_bytes: u32,
+    rtt_us: Micros,
+    /// Since the last request: a key frame began, or packets are missing that may be its start.
+    is_answered: bool,
+    has_gap: bool,
 }
 
 impl KeyframeBudget {
@@ -50,6 +58,17 @@ impl KeyframeBudget {
     /// A key frame began to arrive.
     pub fn on_keyframe(&mut self) {
         self.is_wanted = false;
+        self.is_answered = true;
+    }
+
+    /// Packets are missing: they may be the start of what was asked for.
+    pub fn on_gap(&mut self) {
+        self.has_gap = true;
+    }
+
+    /// How long an answer takes.
+    pub fn set_rtt(&mut self, rtt_us: Micros) {
+        self.rtt_us = rtt_us;
     }
 
     /// The size of the last complete key frame, for the cost rule.
@@ -83,10 +102,16 @@ impl KeyframeBudget {
         }
         self.tries += 1;
         self.asked_us = Some(now);
+        (self.is_answered, self.has_gap) = (false, false);
         true
     }
 
     fn interval_us(&self, bitrate_bps: u64) -> Micros {
+        // The cost rule is about key frames that came. A request that was lost costs nothing.
+        if !self.is_answered {
+            let retry_us = (self.rtt_us + ANSWER_US).clamp(MIN_RETRY_US, MIN_INTERVAL_US);
+            return if self.has_gap { MIN_INTERVAL_US } else { retry_us };
+        }
         let budget_bps = bitrate_bps * MAX_SHARE_PERCENT / 100;
         let cost_us =
             (u64::from(self.key_bytes) * 8 * 1_000_000).checked_div(budget_bps).unwrap_or(0);
@@ -120,10 +145,27 @@ mod tests {
         budget.on_keyframe_size(25_000); // 200 kbit of a 200 kb/s budget = 1 s
         budget.want();
         assert!(budget.poll(1, 1_000_000));
+        budget.on_keyframe();
+        budget.want();
         assert_eq!(budget.next_due_us(1_000_000), Some(1_000_001));
         assert_eq!(budget.next_due_us(100_000), Some(1 + MAX_INTERVAL_US));
         assert!(!budget.poll(1_000_000, 1_000_000));
         assert!(budget.poll(1_000_001, 1_000_000));
+    }
+
+    #[test]
+    fn a_lost_request_is_repeated_after_a_round_trip_unless_the_answer_may_be_missing() {
+        let mut budget = KeyframeBudget::default();
+        budget.set_rtt(200_000);
+        budget.want();
+        assert!(budget.poll(1, 1_000_000));
+        assert_eq!(budget.next_due_us(1_000_000), Some(350_001));
+        budget.on_gap();
+        assert_eq!(budget.next_due_us(1_000_000), Some(1 + MIN_INTERVAL_US));
+        assert!(budget.poll(600_000, 1_000_000));
+        assert_eq!(budget.next_due_us(1_000_000), Some(950_000), "an older gap is not the answer");
+        budget.set_rtt(20_000);
+        assert_eq!(budget.next_due_us(1_000_000), Some(600_000 + MIN_RETRY_US));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod keyframes;
 pub mod levels;
 pub mod limit;
+pub mod line_loss;
 pub mod nack;
 pub mod output;
 pub mod packetize;

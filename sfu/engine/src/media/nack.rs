@@ -4,8 +4,18 @@ use crate::api::Micros;
 
 /// Packets waited for at once; more means that a key frame is the cheaper cure.
 const MAX_PENDING: usize = 128;
-/// Times one packet is asked for.
+/// Times one packet is asked for, and the age at which it is forgotten: players have gone on by then.
 const MAX_TRIES: u8 = 10;
+const MAX_AGE_US: Micros = 1_200_000;
+/// After so many requests a key frame is the likelier cure. At 30 % loss each way six of a hundred
+/// packets get there, at 10 % one of a thousand; each further request would cost a round trip.
+const OVERDUE_TRIES: u8 = 4;
+/// Packets before the first one of a stream that are asked for when it begins in mid-frame, and how
+/// far back that may go.
+const HEAD_PACKETS: u64 = 4;
+const MAX_HEAD_PACKETS: u64 = 32;
+/// Added to the round trip before a request is repeated.
+const JITTER_US: Micros = 10_000;
 /// Reordering that is given a chance before the first request.
 const FIRST_DELAY_US: Micros = 10_000;
 /// Bounds of the wait between two requests for one packet.
@@ -21,10 +31,21 @@ const MAX_SAMPLED_TRIES: u8 = 3;
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     seq_ext: u64,
+    /// When it was found missing.
+    since_us: Micros,
     due_us: Micros,
     /// When it was first asked for.
     asked_us: Micros,
     tries: u8,
+    /// It was reported as given up.
+    is_told: bool,
+}
+
+impl Missing {
+    fn new(now: Micros, seq_ext: u64) -> Missing {
+        let due_us = now + FIRST_DELAY_US;
+        Missing { seq_ext, since_us: now, due_us, asked_us: 0, tries: 0, is_told: false }
+    }
 }
 
 /// Something had to be given up.
@@ -42,6 +63,8 @@ pub struct NackList {
     pending: Vec<Missing>,
     rtt_us: Micros,
     due_us: Option<Micros>,
+    /// First packet of a stream that began in mid-frame, as far back as it is known.
+    head: Option<(u64, u64)>,
 }
 
 impl NackList {
@@ -65,19 +88,58 @@ impl NackList {
             self.clear();
             return Some(GivenUp { newest_seq_ext: to - 1, count });
         }
-        let due_us = now + FIRST_DELAY_US;
         for seq_ext in from..to {
-            self.pending.push(Missing { seq_ext, due_us, asked_us: 0, tries: 0 });
+            self.pending.push(Missing::new(now, seq_ext));
         }
-        self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
+        self.wake(now + FIRST_DELAY_US);
         None
     }
 
-    /// Packet `seq_ext` came after all.
-    pub fn on_arrival(&mut self, now: Micros, seq_ext: u64) {
+    /// The very first packet of a stream, `first`, does not start a frame: those before it are
+    /// asked for. What they turn out to be is told to [`NackList::on_head`].
+    pub fn on_headless(&mut self, now: Micros, first: u64) {
+        self.head = Some((first, first.saturating_sub(MAX_HEAD_PACKETS)));
+        self.ask_before(now, first);
+    }
+
+    /// A packet before the first one came; unless it starts a frame, there are more before it.
+    pub fn on_head(&mut self, now: Micros, seq_ext: u64, is_frame_start: bool) {
+        let Some((first, end)) = self.head.filter(|&(first, _)| seq_ext < first) else {
+            return;
+        };
+        if is_frame_start {
+            self.head = None;
+            self.forget_before(seq_ext);
+        } else if seq_ext + HEAD_PACKETS <= first && seq_ext > end {
+            self.head = Some((seq_ext, end));
+            self.ask_before(now, seq_ext);
+        }
+    }
+
+    fn ask_before(&mut self, now: Micros, first: u64) {
+        if self.pending.capacity() == 0 {
+            self.pending.reserve_exact(MAX_PENDING);
+        }
+        let from = first.saturating_sub(HEAD_PACKETS);
+        if self.pending.len() as u64 + HEAD_PACKETS > MAX_PENDING as u64 {
+            return;
+        }
+        for seq_ext in (from..first).rev() {
+            self.pending.insert(0, Missing::new(now, seq_ext));
+        }
+        self.wake(now + FIRST_DELAY_US);
+    }
+
+    fn wake(&mut self, due_us: Micros) {
+        self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
+    }
+
+    /// Packet `seq_ext` came after all; `is_answer` = as a retransmission. One that was only
+    /// overtaken says nothing of the round trip.
+    pub fn on_arrival(&mut self, now: Micros, seq_ext: u64, is_answer: bool) {
         if let Ok(index) = self.pending.binary_search_by_key(&seq_ext, |missing| missing.seq_ext) {
             let missing = self.pending.remove(index);
-            if (1..=MAX_SAMPLED_TRIES).contains(&missing.tries) {
+            if is_answer && (1..=MAX_SAMPLED_TRIES).contains(&missing.tries) {
                 let sample = now.saturating_sub(missing.asked_us).min(1_000_000);
                 self.rtt_us =
                     if self.rtt_us == 0 { sample } else { (7 * self.rtt_us + sample) / 8 };
@@ -88,28 +150,41 @@ impl NackList {
         }
     }
 
-    /// Appends the packets to ask for now; reports those that were asked for too often.
-    pub fn drain_due(&mut self, now: Micros, out: &mut Vec<u64>) -> Option<GivenUp> {
+    /// Appends the packets to ask for now; reports those that are not to be waited for any longer,
+    /// but for such as `is_spare`. They are asked for a while longer: a key frame takes its time.
+    pub fn drain_due(
+        &mut self,
+        now: Micros,
+        out: &mut Vec<u64>,
+        is_spare: impl Fn(u64) -> bool,
+    ) -> Option<GivenUp> {
         let mut given_up: Option<GivenUp> = None;
-        let rtt_us = match self.rtt_us {
-            0 => FIRST_RTT_US,
-            known => known,
-        };
-        let wait_us = (rtt_us + rtt_us / 4).clamp(MIN_WAIT_US, MAX_WAIT_US);
+        let rtt_us = self.rtt_us();
+        let wait_us = (rtt_us + rtt_us / 16 + JITTER_US).clamp(MIN_WAIT_US, MAX_WAIT_US);
         let mut next_us: Option<Micros> = None;
         self.pending.retain_mut(|missing| {
             if missing.due_us <= now {
-                if missing.tries >= MAX_TRIES {
+                let age_us = now.saturating_sub(missing.since_us);
+                let is_over = missing.tries >= MAX_TRIES || age_us >= MAX_AGE_US;
+                let is_overdue = is_over || missing.tries >= OVERDUE_TRIES;
+                if is_overdue && !std::mem::replace(&mut missing.is_told, true) {
+                    let is_needed = !is_spare(missing.seq_ext);
                     let count = given_up.map_or(0, |given| given.count) + 1;
-                    given_up = Some(GivenUp { newest_seq_ext: missing.seq_ext, count });
+                    let newest_seq_ext = missing.seq_ext;
+                    given_up =
+                        if is_needed { Some(GivenUp { newest_seq_ext, count }) } else { given_up };
+                }
+                if is_over {
                     return false;
                 }
                 missing.tries += 1;
                 if missing.tries == 1 {
                     missing.asked_us = now;
                 }
-                // Back-off 1.25 per try, so that a dead line is not asked ten times in a burst.
-                let factor = 4 + u64::from(missing.tries - 1);
+                // At first as soon as an answer must have come: senders take a packet's next request
+                // a round trip after they sent it (libwebrtc's `rtp_packet_history.cc`). Then less
+                // and less often, so that a dead line is not asked in bursts.
+                let factor = 4 + u64::from(missing.tries.saturating_sub(OVERDUE_TRIES));
                 missing.due_us = now + (wait_us * factor / 4).min(MAX_WAIT_US);
                 out.push(missing.seq_ext);
             }
@@ -120,10 +195,22 @@ impl NackList {
         given_up
     }
 
+    /// Round trip of requests, as far as known.
+    pub fn rtt_us(&self) -> Micros {
+        if self.rtt_us == 0 { FIRST_RTT_US } else { self.rtt_us }
+    }
+
+    /// Packets before `seq_ext` are not needed any more.
+    pub fn forget_before(&mut self, seq_ext: u64) {
+        self.pending.retain(|missing| missing.seq_ext >= seq_ext);
+        self.due_us = self.pending.iter().map(|missing| missing.due_us).min();
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.pending.clear();
         self.due_us = None;
+        self.head = None;
     }
 }
 
@@ -133,7 +220,7 @@ mod tests {
 
     fn due(list: &mut NackList, now: Micros) -> Vec<u64> {
         let mut out = Vec::new();
-        list.drain_due(now, &mut out);
+        list.drain_due(now, &mut out, |_| false);
         out
     }
 
@@ -143,26 +230,71 @@ mod tests {
         assert_eq!(list.on_gap(0, 5, 7), None);
         assert!(due(&mut list, 9_999).is_empty());
         assert_eq!(due(&mut list, 10_000), [5, 6]);
-        list.on_arrival(25_000, 5);
-        assert!(due(&mut list, 134_999).is_empty());
-        assert_eq!(due(&mut list, 135_000), [6]);
+        list.on_arrival(25_000, 5, true);
+        assert!(due(&mut list, 126_249).is_empty());
+        assert_eq!(due(&mut list, 126_250), [6]);
+        let (mut before, mut last) = (0, 126_250);
         let mut tries = 2;
         while let Some(at) = list.next_due_us() {
+            assert!(at - last >= before, "the waits grow");
+            (before, last) = (at - last, at);
             tries += due(&mut list, at).len();
         }
-        assert_eq!(tries, MAX_TRIES as usize);
-        assert!(list.is_empty());
+        assert!(list.is_empty() && tries <= usize::from(MAX_TRIES));
+        assert!(last <= MAX_AGE_US + MAX_WAIT_US, "{last}");
     }
 
     #[test]
     fn reports_what_it_gives_up() {
         let mut list = NackList::default();
         list.on_gap(0, 5, 7);
-        let mut given_up = None;
+        let mut told = Vec::new();
         while let Some(at) = list.next_due_us() {
-            given_up = list.drain_due(at, &mut Vec::new());
+            told.extend(list.drain_due(at, &mut Vec::new(), |_| false).map(|given| (at, given)));
         }
-        assert_eq!(given_up, Some(GivenUp { newest_seq_ext: 6, count: 2 }));
+        let [(at, given_up)] = told[..] else { panic!("once: {told:?}") };
+        assert_eq!(given_up, GivenUp { newest_seq_ext: 6, count: 2 });
+        assert!((400_000..700_000).contains(&at), "after the fourth request: {at}");
+    }
+
+    #[test]
+    fn what_nobody_needs_is_asked_for_but_not_missed() {
+        let mut list = NackList::default();
+        list.on_gap(0, 5, 7);
+        let mut told = Vec::new();
+        while let Some(at) = list.next_due_us() {
+            told.extend(list.drain_due(at, &mut Vec::new(), |seq_ext| seq_ext == 6));
+        }
+        assert_eq!(told, [GivenUp { newest_seq_ext: 5, count: 1 }]);
+    }
+
+    #[test]
+    fn a_stream_that_begins_in_mid_frame_is_asked_for_its_head() {
+        let mut list = NackList::default();
+        list.on_headless(0, 100);
+        assert_eq!(due(&mut list, 10_000), [96, 97, 98, 99]);
+        for seq_ext in [99, 97, 98] {
+            list.on_arrival(90_000, seq_ext, true);
+            list.on_head(90_000, seq_ext, false);
+        }
+        assert!(due(&mut list, 100_000).is_empty());
+        list.on_arrival(110_000, 96, true);
+        list.on_head(110_000, 96, false);
+        assert_eq!(due(&mut list, 120_000), [92, 93, 94, 95]);
+        // The frame starts at 94: what came before it belongs to nobody.
+        list.on_arrival(200_000, 94, true);
+        list.on_head(200_000, 94, true);
+        assert_eq!(due(&mut list, 1_000_000), [95]);
+    }
+
+    #[test]
+    fn what_a_whole_key_frame_makes_needless_is_not_asked_for_again() {
+        let mut list = NackList::default();
+        list.on_gap(0, 5, 9);
+        list.forget_before(7);
+        assert_eq!(due(&mut list, 10_000), [7, 8]);
+        list.forget_before(100);
+        assert_eq!(list.next_due_us(), None);
     }
 
     #[test]
@@ -187,7 +319,7 @@ mod tests {
                 count += due(&mut list, at).len();
             }
             num_asked.push(count);
-            list.on_arrival(answered_us, seq_ext);
+            list.on_arrival(answered_us, seq_ext, true);
         }
         assert_eq!((num_asked[0], num_asked[7]), (3, 1), "{num_asked:?}");
     }
@@ -197,8 +329,9 @@ mod tests {
         let mut list = NackList::default();
         list.on_gap(0, 1, 3);
         due(&mut list, 10_000);
-        list.on_arrival(170_000, 1);
+        list.on_arrival(170_000, 1, true);
         assert_eq!(due(&mut list, 170_000), [2]);
-        assert_eq!(list.next_due_us(), Some(170_000 + 200_000 * 5 / 4));
+        assert_eq!(list.rtt_us(), 160_000);
+        assert_eq!(list.next_due_us(), Some(170_000 + 160_000 + 10_000 + JITTER_US));
     }
 }

@@ -11,6 +11,10 @@ const MAX_ARRIVALS: usize = 512;
 const FEEDBACK_INTERVAL_US: Micros = 50_000;
 /// … or as soon as so many wait.
 const FEEDBACK_PACKETS: usize = 100;
+/// After such a silence the report starts with what comes then. What was sent into a dead line is
+/// neither received nor a sign of congestion: told that thousands were lost, a sender's estimator
+/// (libwebrtc's loss-based one) goes down to nothing just when the line is back.
+const OUTAGE_US: Micros = 1_000_000;
 /// Packets remembered per transport until they are reported.
 const SENT_SLOTS: usize = 2048;
 /// The reporter's clock has 24 bits of 64 ms.
@@ -22,6 +26,7 @@ pub struct ArrivalLog {
     unwrapper: SeqUnwrapper,
     arrivals: Vec<Arrival>,
     due_us: Option<Micros>,
+    last_us: Micros,
     /// Counts feedback packets; wraps.
     pub feedback_count: u8,
     /// First number of the next feedback.
@@ -35,6 +40,10 @@ impl ArrivalLog {
             self.arrivals.reserve_exact(MAX_ARRIVALS);
         }
         let seq_ext = self.unwrapper.unwrap(seq);
+        let silence_us = now.saturating_sub(std::mem::replace(&mut self.last_us, now));
+        if silence_us > OUTAGE_US && self.arrivals.is_empty() {
+            self.base_seq_ext = self.base_seq_ext.max(seq_ext);
+        }
         if self.arrivals.len() >= MAX_ARRIVALS {
             return;
         }
@@ -68,14 +77,22 @@ impl ArrivalLog {
         }
     }
 
-    /// The first `count` arrivals were reported; the next feedback starts at `next_seq_ext`.
-    pub fn on_reported(&mut self, count: usize, next_seq_ext: u64) {
+    /// The first `count` arrivals were reported; the next feedback starts at `next_seq_ext`. Returns
+    /// how many packets that report was about, and how many of them it called lost.
+    pub fn on_reported(&mut self, count: usize, next_seq_ext: u64) -> (u64, u64) {
+        let first = self.arrivals.first().map_or(next_seq_ext, |arrival| arrival.seq_ext);
+        // The very first report, and one after a long silence, starts with an arrival.
+        let is_continued = self.base_seq_ext != 0 && first >= self.base_seq_ext;
+        let base = if is_continued { self.base_seq_ext } else { first };
+        let is_late = first < self.base_seq_ext;
+        let expected = if is_late { 0 } else { next_seq_ext.saturating_sub(base) };
         self.arrivals.drain(..count.min(self.arrivals.len()));
         self.base_seq_ext = self.base_seq_ext.max(next_seq_ext);
         self.feedback_count = self.feedback_count.wrapping_add(1);
         if self.arrivals.is_empty() {
             self.due_us = None;
         }
+        (expected, expected.saturating_sub(count as u64))
     }
 
     /// Gives up on what cannot be written.
@@ -282,6 +299,23 @@ mod tests {
         log.on_reported(1, base + 3);
         assert_eq!(log.base_seq_ext, base + 5);
         assert_eq!(seqs(&log), [5]);
+    }
+
+    #[test]
+    fn what_was_sent_into_an_outage_is_not_called_lost() {
+        let mut log = ArrivalLog::default();
+        [1, 2, 4].iter().for_each(|&seq| log.on_packet(1000, seq));
+        let base = log.arrivals()[0].seq_ext;
+        assert_eq!(log.on_reported(3, base + 4), (4, 1), "the first report starts with an arrival");
+        log.on_packet(900_000, 7);
+        assert_eq!(log.base_seq_ext, base + 4, "half a second is a gap like any other");
+        assert_eq!(log.on_reported(1, base + 7), (3, 2));
+        log.on_packet(9_000_000, 2000);
+        assert_eq!(log.base_seq_ext, base + 1999);
+        assert_eq!(log.on_reported(1, base + 2000), (1, 0));
+        // One that comes late is neither expected nor lost anew.
+        log.on_packet(9_010_000, 1500);
+        assert_eq!(log.on_reported(1, base + 1500), (0, 0));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct World {
     pub random: Random,
     /// By peer; the others have none.
     pub bottlenecks: BTreeMap<usize, Bottleneck>,
+    /// So many of the next datagrams to the core get lost.
+    pub num_to_lose: usize,
     flights: BinaryHeap<Flight>,
     num_flights: u64,
     next_id: u32,
@@ -117,6 +119,7 @@ impl World {
             events: Vec::new(),
             random: Random(seed ^ 0xa15e),
             bottlenecks: BTreeMap::new(),
+            num_to_lose: 0,
             flights: BinaryHeap::new(),
             num_flights: 0,
             next_id: 1,
@@ -211,6 +214,10 @@ impl World {
     pub fn send(&mut self, peer: usize, data: Vec<u8>) {
         let (link, addr) = (self.peers[peer].uplink, self.peers[peer].addr);
         if self.bottlenecks.get(&peer).is_some_and(|bottleneck| bottleneck.is_dead) {
+            return;
+        }
+        if self.num_to_lose > 0 {
+            self.num_to_lose -= 1;
             return;
         }
         self.fly(link, To::Core, addr, data);
