@@ -1,4 +1,4 @@
-"""Every number of the estimator. Why each is what it is: `bandwidth/README.md`, "Constants"."""
+"""Every number of the estimator. Why each is what it is: `README.md` beside."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ class Constants:
     burst_us: int = 5_000
     max_burst_us: int = 100_000
     max_delay_jump_us: int = 3_000_000
-    window_groups: int = 20
     smoothing: float = 0.9
     trend_gain: float = 4.0
     max_deltas: int = 60
-    threshold_ms: float = 12.5
     threshold_min_ms: float = 6.0
     threshold_max_ms: float = 600.0
     threshold_up: float = 0.0087
@@ -36,7 +34,6 @@ class Constants:
 
     # The queue: delay above the lowest seen.
     base_bucket_us: int = 2_500_000
-    base_buckets: int = 4
     quiet_queue_us: float = 20_000.0
     hold_queue_us: float = 60_000.0
     brake_queue_us: float = 100_000.0
@@ -84,7 +81,6 @@ class Constants:
     # Loss.
     observation_us: int = 250_000
     observation_packets: int = 5
-    observations: int = 20
     observation_weight: float = 0.9
     min_observations: int = 3
     negligible_loss: float = 0.02
@@ -109,6 +105,7 @@ class Constants:
     probe_max_us: int = 100_000
     probe_queue_us: float = 120_000.0
     probe_min_bytes: int = 1_500
+    probe_wanted_bytes: int = 7_200
     probe_max_bytes: int = 50_000
     probe_min_packets: int = 3
     probe_first: float = 3.0

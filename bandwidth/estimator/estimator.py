@@ -16,6 +16,7 @@ from .rows import Batch, sort_rows
 
 _UNKNOWN_RTT_US = 200_000.0
 _MAX_RTT_US = 10_000_000.0
+_LARGEST_BLOCK_BYTES = 16 << 20
 
 
 class Estimator:
@@ -27,6 +28,10 @@ class Estimator:
 
     def __init__(self, capacity: int = 64, constants: Constants = DEFAULTS) -> None:
         """Make room for slots 0 … capacity-1; it grows when a higher one is opened."""
+        # glibc gives blocks above a threshold back to the kernel at once, and each update asks for
+        # dozens of them again: page by page, a quarter of its time. Freeing a bigger one raises the
+        # threshold to its size (mallopt(3), M_MMAP_THRESHOLD).
+        np.empty(_LARGEST_BLOCK_BYTES, np.uint8)
         self.dropped_rows = 0
         self._constants = constants
         self._is_open = np.zeros(capacity, np.bool_)
@@ -240,7 +245,9 @@ class Estimator:
         constants, rates, probes = self._constants, self._rates, self._probes
         queue = self._queues.queue_us
         is_clear = lines.has_twcc & ~self._silences.is_stalled & ~lines.is_braking
-        is_clear &= now_us - self._silences.heard_us < constants.stall_us
+        # Of a line on which nothing is sent nothing is heard either; only a probe ends that.
+        is_idle = lines.sent_bps < constants.stall_min_sent_bps
+        is_clear &= (now_us - self._silences.heard_us < constants.stall_us) | is_idle
         is_clear &= (self._silences.heard_us > 0) & (now_us - rates.overused_us > 300_000)
         is_clear &= ~(queue > constants.quiet_queue_us + self._queues.jitter_us)
         is_clear &= ~self._losses.is_decreasing

@@ -2,7 +2,7 @@
 
 After libwebrtc's loss_based_bwe_v2.cc: the chance of losing a packet is an inherent part, plus the
 share by which the sending rate exceeded the line's. Radio loss stays the same whatever is sent;
-congestion loss does not. See `bandwidth/README.md` for where this differs and why.
+congestion loss does not. `README.md` says where this differs and why.
 """
 
 from __future__ import annotations

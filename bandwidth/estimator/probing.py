@@ -269,7 +269,9 @@ def _is_far_below(probes: Probes, target_bps: Floats, constants: Constants) -> B
 
 def _durations(rate: Floats, target: Floats, jitter_us: Floats, constants: Constants) -> Floats:
     """Long enough to be measured through the jitter, short enough to leave no long queue."""
-    wanted = np.maximum(constants.probe_min_us, 3 * jitter_us)
+    # Media that waits goes first and is not cut small; two packets would tell nothing.
+    enough = constants.probe_wanted_bytes * 8e6 / np.maximum(rate, 1)
+    wanted = np.maximum(np.maximum(constants.probe_min_us, enough), 3 * jitter_us)
     harmless = constants.probe_queue_us * target / np.maximum(rate, 1)
     needed = constants.probe_min_bytes * 8e6 / np.maximum(rate, 1)
     most = constants.probe_max_bytes * 8e6 / np.maximum(rate, 1)

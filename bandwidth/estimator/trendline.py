@@ -1,6 +1,6 @@
 """Is the delay growing? A line through the last groups against a threshold that adapts.
 
-libwebrtc's trendline_estimator.cc; RFC draft-ietf-rmcat-gcc-02 §5.3 and 5.4 explain the threshold.
+libwebrtc's trendline_estimator.cc; draft-ietf-rmcat-gcc-02 §5.3 and 5.4 explain the threshold.
 """
 
 from __future__ import annotations

@@ -176,6 +176,16 @@ def test_a_known_line_is_not_probed_at_once() -> None:
     assert [order for _ in range(12) for order in probed.tick()] != []
 
 
+def test_a_line_on_which_nothing_is_sent_is_still_probed() -> None:
+    probed = Probed()
+    for _ in range(10):
+        probed.tick()
+    probed.lines.sent_bps[:] = 0
+    for _ in range(10):
+        probed.tick([])
+    assert len([order for _ in range(100) for order in probed.tick([])]) >= 2
+
+
 def test_silence_is_a_stall_only_if_something_was_sent() -> None:
     probed = Probed()
     for _ in range(10):
