@@ -13,10 +13,11 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,9 @@ def target_of(options: argparse.Namespace, network: Network) -> Iterator[Target]
         starting = aislecast(address=SERVER_ADDRESS)
     with network.hub.entered():
         server = starting.__enter__()
-    try:
+    with ExitStack() as stack:
+        stack.push(starting)
         yield Target(server.url, server.key, server.secret)
-    finally:
-        starting.__exit__(None, None, None)
 
 
 def run_row(row: table.Row, network: Network, target: Target, seconds: float, runs: int) -> Any:
@@ -88,6 +88,8 @@ def parse_options() -> argparse.Namespace:
 def main() -> int:
     """Measures the rows and writes them to build/."""
     options = parse_options()
+    # An end from outside must end the server and the clients, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         rows = table.chosen(options.rows)
     except ValueError as error:
