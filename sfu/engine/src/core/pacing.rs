@@ -42,6 +42,8 @@ impl PacedList {
 
 /// Rounds over the sinks of one transport per service; each sends at least one packet.
 const MAX_ROUNDS: usize = 128;
+/// Smaller probes are filled with padding only.
+const SMALL_CLUSTER_BYTES: u64 = 7_200;
 
 impl Core {
     /// Takes a new budget.
@@ -242,7 +244,11 @@ impl Core {
 
     fn fill_probe(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> bool {
         let num_sinks = self.transports.get(index).map_or(0, |transport| transport.sinks.len());
-        for may_pad in [false, true] {
+        // Of a small cluster copies would be two or three packets, which tell nothing: padding is
+        // cut small.
+        let cluster = self.transports.get(index).and_then(|transport| transport.pacer.cluster);
+        let is_small = cluster.is_some_and(|cluster| cluster.bytes() < SMALL_CLUSTER_BYTES);
+        for may_pad in [is_small, !is_small] {
             for at in 0..num_sinks {
                 let Some(transport) = self.transports.get_mut(index) else {
                     return false;

@@ -29,6 +29,11 @@ impl Cluster {
         (bytes > 0).then_some(Cluster { rate_bps, bytes, sent: 0, started_us: now, end_us })
     }
 
+    /// What it sends in all.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Bytes that are due.
     pub fn room(&self, now: Micros) -> i64 {
         let elapsed_us = now.saturating_sub(self.started_us).min(MAX_DURATION_US + GRACE_US);
