@@ -144,10 +144,13 @@ impl Brake {
         }
     }
 
-    /// Notes that something left that the peer will tell about.
-    pub fn on_sent(&mut self, now: Micros, bytes: u64) {
+    /// Notes that something left that the peer will tell about. Not every peer tells about audio
+    /// while no video comes, so only the rest starts the clock of a silence.
+    pub fn on_sent(&mut self, now: Micros, bytes: u64, is_audio: bool) {
         self.sent_total += bytes;
-        self.unreported_us.get_or_insert(now);
+        if !is_audio {
+            self.unreported_us.get_or_insert(now);
+        }
         let (at, _) = self.sent[self.num_sent % MAX_SENT];
         if at + SENT_STEP_US <= now {
             self.num_sent += 1;

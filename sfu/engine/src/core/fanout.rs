@@ -55,7 +55,7 @@ impl Core {
             let result = pull_sink(step, source, sink, transport, &mut self.bundle, pace);
             wanted_keys |= result.needs_key;
             let is_waiting = pace.is_some_and(|pace| pace.is_held) || sink.flow.is_behind();
-            if is_waiting || sink.output.has_copies() {
+            if is_waiting || (sink.output.has_copies() && !transport.pacer.is_listed) {
                 let due_us = transport.pacer.on_waiting(now, is_waiting);
                 self.paced.add(sink.transport, &mut transport.pacer, due_us);
             }

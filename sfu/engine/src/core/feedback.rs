@@ -227,9 +227,14 @@ impl Core {
         }
         let verdict = brake.on_feedback(now);
         let is_on = transport.pacer.is_on();
-        if let Some(queued_bytes) = verdict.queued_bytes.filter(|_| is_on) {
-            self.counters.brakes += 1;
-            transport.pacer.repay(now, queued_bytes);
+        match verdict.queued_bytes {
+            Some(queued_bytes) if is_on => {
+                self.counters.brakes += 1;
+                transport.pacer.repay(now, queued_bytes);
+            }
+            // Without a budget there is nothing to cut.
+            Some(_) => transport.pacer.brake.on_order(),
+            None => {}
         }
         if let Some(silent_for_us) = verdict.silent_for_us {
             self.resume(now, index, silent_for_us);

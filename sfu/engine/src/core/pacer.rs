@@ -116,7 +116,7 @@ impl Pacer {
             cluster.on_sent(bytes);
         }
         if is_reported && self.is_on() {
-            self.brake.on_sent(now, bytes);
+            self.brake.on_sent(now, bytes, is_audio);
         }
         self.on_sent_other(now, bytes);
     }

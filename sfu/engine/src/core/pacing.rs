@@ -51,7 +51,9 @@ impl Core {
         let index = self.transports.index(id)?;
         let transport = self.transports.get_mut(index)?;
         transport.pacer.set_budget(now, rate_bps);
-        self.list_paced(index, now);
+        if transport.pacer.is_listed {
+            self.list_paced(index, now);
+        }
         for at in 0..self.transports.get(index)?.sinks.len() {
             let sink = self.transports.get(index)?.sinks[at];
             // Without a budget what waits is caught up with at the pace of a replay.

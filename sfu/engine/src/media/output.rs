@@ -349,6 +349,30 @@ mod tests {
     }
 
     #[test]
+    fn copies_are_due_one_after_the_other_and_what_was_never_sent_has_none() {
+        let mut sink = sink();
+        let output = &mut sink.output;
+        assert_eq!(output.next_copy_us(0), None);
+        output.set_copies(200);
+        assert_eq!((output.has_copies(), output.next_copy_us(0)), (true, None));
+        output.on_sent(16_000, &outgoing(40_000), 100);
+        output.on_sent(16_000, &outgoing(40_002), 100);
+        assert_eq!(output.next_copy_us(16_000), Some(64_000));
+        assert_eq!(output.next_copy_us(64_000), Some(64_000));
+        // No epoch runs, so nothing can be sent; but the places are passed one by one.
+        for _ in 0..2 {
+            assert_eq!(output.next_copy_us(64_000), Some(64_000));
+            assert_eq!(output.take_copy(64_000, &sink.flow), None);
+        }
+        assert_eq!(output.next_copy_us(64_000), Some(112_000), "the second ones");
+        output.set_copies(1);
+        assert_eq!(output.next_copy_us(64_000), None);
+        output.set_copies(0);
+        assert_eq!(output.take_copy(64_000, &sink.flow), None);
+        assert_eq!(output.take_filler(64_000, &sink.flow), None);
+    }
+
+    #[test]
     fn the_mid_is_told_until_the_peer_reports() {
         let mut output = Output::new(config(), 0);
         assert!(output.needs_mid());

@@ -25,7 +25,7 @@ impl Link {
         let until = self.now + us;
         while self.now < until {
             if self.now.is_multiple_of(interval_us) {
-                self.brake.on_sent(self.now, 1000);
+                self.brake.on_sent(self.now, 1000, false);
                 self.busy_us = self.busy_us.max(self.now) + 8_000_000_000 / self.rate_bps;
                 self.waiting.push(Reported {
                     seq: 0,
@@ -93,7 +93,8 @@ fn a_longer_way_is_no_queue() {
 fn silence_is_told_by_what_was_sent_and_ends_with_feedback() {
     let mut brake = Brake::default();
     brake.start(0);
-    assert!(!brake.is_silent(60_000_000, RTT), "nothing was sent");
+    brake.on_sent(0, 100, true);
+    assert!(!brake.is_silent(60_000_000, RTT), "nothing but audio was sent");
     let row = |sent_us| Reported {
         seq: 0,
         size_bytes: 100,
@@ -102,10 +103,10 @@ fn silence_is_told_by_what_was_sent_and_ends_with_feedback() {
         probe: 0,
         sort: 2,
     };
-    brake.on_sent(1_000_000, 100);
+    brake.on_sent(1_000_000, 100, false);
     brake.on_row(&row(1_000_000));
     assert_eq!(brake.on_feedback(1_050_000), Verdict::default());
-    brake.on_sent(1_060_000, 100);
+    brake.on_sent(1_060_000, 100, false);
     assert!(!brake.is_silent(1_360_000, 0));
     assert!(!brake.is_silent(1_660_000, 300_000), "three round trips");
     assert!(brake.is_silent(3_400_000, 0));
@@ -122,7 +123,7 @@ fn a_peer_that_is_heard_all_the_while_is_not_there_again() {
     let mut brake = Brake::default();
     brake.start(0);
     brake.feedback_us = 1;
-    brake.on_sent(100_000, 100);
+    brake.on_sent(100_000, 100, false);
     let mut now = 100_000;
     while now < 2_000_000 {
         now += 100_000;
@@ -131,7 +132,7 @@ fn a_peer_that_is_heard_all_the_while_is_not_there_again() {
     }
     // Then it is away altogether, and comes back.
     assert_eq!(brake.on_heard(5_000_000).map(|us| us > 4_000_000), Some(true));
-    brake.on_sent(5_010_000, 100);
+    brake.on_sent(5_010_000, 100, false);
     assert!(brake.is_silent(8_000_000, RTT));
     assert_eq!(brake.on_heard(9_000_000), None, "it was no proof the last time");
 }
@@ -140,10 +141,10 @@ fn a_peer_that_is_heard_all_the_while_is_not_there_again() {
 fn without_transport_wide_feedback_any_word_counts() {
     let mut brake = Brake::default();
     brake.start(0);
-    brake.on_sent(100_000, 100);
+    brake.on_sent(100_000, 100, false);
     assert!(!brake.is_silent(3_000_000, RTT));
     assert_eq!(brake.on_heard(3_000_000), None);
-    brake.on_sent(3_100_000, 100);
+    brake.on_sent(3_100_000, 100, false);
     assert!(brake.is_silent(6_200_000, RTT));
     assert_eq!(brake.on_heard(7_200_000), Some(1_000_000));
 }
@@ -153,7 +154,7 @@ fn absurd_times_overflow_nothing() {
     let mut brake = Brake::default();
     brake.start(0);
     for (sent_us, received_us) in [(0, u64::MAX), (u64::MAX, 1), (5, 5), (0, i64::MAX as u64)] {
-        brake.on_sent(sent_us / 2, u64::from(u32::MAX));
+        brake.on_sent(sent_us / 2, u64::from(u32::MAX), false);
         let row =
             Reported { seq: 0, size_bytes: u16::MAX, sent_us, received_us, probe: 0, sort: 0 };
         for _ in 0..100 {

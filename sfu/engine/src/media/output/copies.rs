@@ -53,10 +53,11 @@ impl Output {
 
     /// When the next copy is due; `None` = all were sent.
     pub fn next_copy_us(&mut self, now: Micros) -> Option<Micros> {
-        (0..self.copies.count)
-            .filter_map(|at| self.due_units(now, at))
-            .min()
-            .map(|units| if units == 0 { now } else { now + Micros::from(units) * FIRST_UNIT_US })
+        let units = (0..self.copies.count).filter_map(|at| self.due_units(now, at)).min()?;
+        Some(match units {
+            0 => now,
+            _ => (now / FIRST_UNIT_US + Micros::from(units)) * FIRST_UNIT_US,
+        })
     }
 
     /// Takes the next copy that is due; `None` if it is too late for it.
