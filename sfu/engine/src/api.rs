@@ -231,6 +231,11 @@ pub enum Command {
     /// Audio: earlier frames that each packet carries again as RED, 0 (plain Opus) to 2. Without
     /// effect where the sink has no payload type for RED.
     SetRed { sink: SinkId, distance: u8 },
+    /// Audio: of the sources of one group only the loudest are forwarded. 0 = none.
+    SetSpeakerGroup { source: SourceId, group: u32 },
+    /// How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as it
+    /// has members.
+    SetGroupSize { group: u32, size: u8 },
 }
 
 /// How a transport is doing.

@@ -86,6 +86,10 @@ impl Core {
             Command::PushFrame { source, encoding, codec, ts_rtp, data } => {
                 self.push_frame(now, source.0, encoding, codec, ts_rtp, &data)
             }
+            Command::SetSpeakerGroup { source, group } => {
+                self.set_speaker_group(now, source.0, group)
+            }
+            Command::SetGroupSize { group, size } => self.set_group_size(now, group, size),
             Command::SetRed { sink, distance } => {
                 self.sinks.by_id_mut(sink.0)?.output.set_red(distance);
                 Some(())
@@ -173,6 +177,7 @@ impl Core {
     }
 
     fn remove_source(&mut self, id: u32) -> Option<()> {
+        self.leave_group(self.sources.index(id)?);
         let (index, source) = self.sources.remove(id)?;
         if let Some(transport) =
             source.transport.and_then(|transport| self.transports.get_mut(transport))
@@ -274,7 +279,11 @@ impl Core {
             return Some(());
         }
         source.encodings.iter_mut().for_each(|encoding| encoding.on_mute());
-        for at in 0..source.sinks.len() {
+        if is_muted {
+            self.give_up_place(now, index);
+        }
+        let num_sinks = self.sources.get(index)?.sinks.len();
+        for at in 0..num_sinks {
             let sink = self.sources.get(index)?.sinks[at];
             if let Some(sink) = self.sinks.get_mut(sink) {
                 sink.flow.stop();

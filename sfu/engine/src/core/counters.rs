@@ -124,6 +124,8 @@ counters! {
     red_sent,
     /// Audio packets recovered from a publisher's redundancy.
     red_received,
+    /// Times that a member of a speaker group took a place.
+    speakers_admitted,
 }
 
 #[cfg(test)]

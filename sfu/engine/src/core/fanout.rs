@@ -39,7 +39,7 @@ impl Core {
 
     /// All sinks of one source.
     fn fan_out(&mut self, now: Micros, index: u32, out: &mut dyn Egress) {
-        let Some(source) = self.sources.get_mut(index) else {
+        let Some(source) = self.sources.get_mut(index).filter(|source| !source.is_held_back) else {
             return;
         };
         let mut wanted_keys = 0u8;
@@ -115,8 +115,8 @@ impl Core {
         let Some(source) = self.sources.get_mut(source_index) else {
             return false;
         };
-        if source.is_muted {
-            return false; // unmuting lists it again
+        if source.is_muted || source.is_held_back {
+            return false; // unmuting lists it again, and a packet of who is admitted pulls it
         }
         if !source.is_dirty {
             let Some(transport) = self.transports.get_mut(sink.transport) else {

@@ -188,6 +188,7 @@ impl Core {
         if has_restarted {
             source.timeline.forget(place);
         }
+        let mut is_voice = false;
         match outcome {
             Outcome::Stored(_) => {
                 self.counters.received_packets += 1;
@@ -196,6 +197,7 @@ impl Core {
                 self.counters.rtx_received += u64::from(is_recovered && !is_healed);
                 if !incoming.is_recovered && !incoming.payload.is_empty() {
                     source.timeline.on_packet(now, place, incoming.ts_rtp);
+                    is_voice = source.group != 0;
                 }
                 if !binding.is_rtx && !binding.is_announced && !incoming.payload.is_empty() {
                     binding.is_announced = true;
@@ -217,6 +219,10 @@ impl Core {
         }
         if let Some(due) = source.next_request_us(now) {
             self.timers.schedule(index, due.max(now));
+        }
+        if is_voice {
+            source.loudness.on_packet(now, incoming.level, incoming.payload.len());
+            self.contest(now, source_index);
         }
         if has_begun {
             self.announce_starts(now, source_index);

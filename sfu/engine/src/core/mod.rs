@@ -23,6 +23,7 @@ mod reports;
 mod resend;
 mod rows;
 mod slab;
+mod speakers;
 mod taps;
 mod timers;
 mod transport;
@@ -40,6 +41,7 @@ use bundle::Bundle;
 use pacing::PacedList;
 use queues::{Events, Replies, TwccRows};
 use slab::Slab;
+use speakers::Speakers;
 use timers::Timers;
 use transport::Transport;
 
@@ -63,6 +65,7 @@ pub struct Core {
     sources: Slab<Source>,
     sinks: Slab<Sink>,
     taps: Slab<Tap>,
+    speakers: Speakers,
     /// Keyed hash (SipHash): remote addresses are chosen by strangers.
     by_path: HashMap<Path, u32>,
     by_ufrag: HashMap<Vec<u8>, u32>,
@@ -100,6 +103,7 @@ impl Core {
             sources: Slab::new(),
             sinks: Slab::new(),
             taps: Slab::new(),
+            speakers: Speakers::default(),
             by_path: HashMap::new(),
             by_ufrag: HashMap::new(),
             events: Events::default(),

@@ -95,6 +95,10 @@ impl Core {
             source.is_dirty = true;
             self.dirty.push(index);
         }
+        if source.group != 0 {
+            source.loudness.on_packet(now, None, data.len());
+            self.contest(now, index);
+        }
         Some(())
     }
 }

@@ -127,6 +127,8 @@ pub struct Flow {
     replayed_us: Micros,
     replay_bytes: i64,
     lag: Lag,
+    /// Audio starts with what arrived since then, instead of with the newest packet.
+    start_us: Option<Micros>,
 }
 
 impl Flow {
@@ -154,6 +156,7 @@ impl Flow {
             replayed_us: 0,
             replay_bytes: 0,
             lag: Lag::default(),
+            start_us: None,
         }
     }
 
@@ -232,6 +235,12 @@ impl Flow {
     pub fn stop(&mut self) {
         self.phase = Phase::Waiting;
         self.drain_until_us = None;
+    }
+
+    /// Starts anew with audio that arrived since `start_us` and did not go out.
+    pub fn start_from(&mut self, start_us: Micros) {
+        self.stop();
+        self.start_us = Some(start_us);
     }
 
     /// Picks the encoding to aim at: the wanted one if active, else the next lower active one, else

@@ -10,6 +10,7 @@ pub mod keyframes;
 pub mod levels;
 pub mod limit;
 pub mod line_loss;
+pub mod loudness;
 pub mod nack;
 pub mod output;
 pub mod packetize;

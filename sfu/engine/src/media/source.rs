@@ -4,6 +4,7 @@ use crate::api::{Codec, EncodingConfig, Micros, SourceConfig};
 
 use super::clock::Timeline;
 use super::encoding::Encoding;
+use super::loudness::Loudness;
 use super::packetize::Packetizer;
 
 /// Encodings of a source at most.
@@ -25,6 +26,12 @@ pub struct Source {
     pub is_audio: bool,
     /// While set, arriving media is dropped.
     pub is_muted: bool,
+    /// Number of the group whose loudest are forwarded; 0 = none.
+    pub group: u32,
+    /// Others of the group are louder: nothing is forwarded.
+    pub is_held_back: bool,
+    /// Loudness, for its group.
+    pub loudness: Loudness,
     /// Something arrived since the last flush.
     pub is_dirty: bool,
     /// Lowest first.
@@ -63,6 +70,9 @@ impl Source {
             },
             is_audio,
             is_muted: false,
+            group: 0,
+            is_held_back: false,
+            loudness: Loudness::default(),
             is_dirty: false,
             encodings,
             packetizers: Default::default(),

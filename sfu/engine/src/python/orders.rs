@@ -151,6 +151,19 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetLayers { sink: SinkId(sink), layers })
             }
 
+            fn set_speaker_group(
+                &self,
+                py: Python<'_>,
+                source: u32,
+                group: u32,
+            ) -> PyResult<()> {
+                self.order(py, Command::SetSpeakerGroup { source: SourceId(source), group })
+            }
+
+            fn set_group_size(&self, py: Python<'_>, group: u32, size: u8) -> PyResult<()> {
+                self.order(py, Command::SetGroupSize { group, size })
+            }
+
             fn set_red(&self, py: Python<'_>, sink: u32, distance: u8) -> PyResult<()> {
                 self.order(py, Command::SetRed { sink: SinkId(sink), distance })
             }

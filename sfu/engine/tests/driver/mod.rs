@@ -344,6 +344,9 @@ impl Program<'_> {
         };
         self.apply(Command::SetLayers { sink, layers });
         self.apply(Command::SetRed { sink, distance: choice >> 5 });
+        let source = SourceId(1 + u32::from(choice & 3));
+        self.apply(Command::SetSpeakerGroup { source, group: u32::from(choice >> 6) });
+        self.apply(Command::SetGroupSize { group: u32::from(choice >> 6), size: choice & 3 });
     }
 
     /// Budgets, probes and copies, sensible and not.

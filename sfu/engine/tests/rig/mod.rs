@@ -64,6 +64,7 @@ impl Rig {
     /// A publisher of sound and `sinks` subscribers that get `distance` earlier frames a packet.
     pub fn talking(profile: SrtpProfile, sinks: usize, distance: u8) -> Rig {
         let mut rig = Rig::with(profile, sinks, true);
+        rig.apply(Command::SetSpeakerGroup { source: SourceId(1), group: 1 });
         for sink in 1..=sinks as u32 {
             rig.apply(Command::SetRed { sink: SinkId(sink), distance });
         }

@@ -74,8 +74,9 @@ pub struct Peer {
 impl Peer {
     pub fn new(at: usize, id: TransportId, profile: SrtpProfile, link: Link) -> Peer {
         let len = key_salt_len(profile);
-        let send_key = vec![at as u8 * 2 + 1; len];
-        let receive_key = vec![at as u8 * 2 + 2; len];
+        // Keys may come again where there are very many.
+        let send_key = vec![(at as u8).wrapping_mul(2).wrapping_add(1); len];
+        let receive_key = vec![(at as u8).wrapping_mul(2).wrapping_add(2); len];
         Peer {
             id,
             addr: SocketAddr::from(([10, 0, (at >> 8) as u8, at as u8], 5000)),

@@ -32,7 +32,7 @@ impl Flow {
         let encoding = &encodings[usize::from(self.target)];
         let max_age_us = if self.phase == Phase::Waiting { MAX_AGE_US } else { SWITCH_AGE_US };
         let start = match self.is_audio {
-            true => audio_start(encoding),
+            true => audio_start(encoding, self.earliest(encoding)),
             false => {
                 let is_good = |key: &KeyMark| {
                     is_young(now, key, max_age_us)
@@ -64,6 +64,12 @@ impl Flow {
         if needs_params {
             self.emit_params(encoding, &start, emit);
         }
+    }
+
+    /// Arrival and number from which on audio may be started with before the newest packet.
+    fn earliest(&self, encoding: &Encoding) -> Option<(Micros, u64)> {
+        let epoch = self.epoch.filter(|epoch| epoch.generation == encoding.generation);
+        Some((self.start_us?, epoch.map_or(0, |epoch| epoch.next_seq_ext())))
     }
 
     fn begin(
@@ -102,6 +108,7 @@ impl Flow {
         self.lag.begun_us = now;
         self.drain_until_us = None;
         self.open_ts = None;
+        self.start_us = None;
         self.left_out_ts = None;
         self.exempt_ts = None;
         self.replayed_us = now;
@@ -172,15 +179,25 @@ fn is_held(encoding: &Encoding, key: &KeyMark) -> bool {
     encoding.ring.view(key.seq_ext).is_some()
 }
 
-/// Audio starts with the newest packet (edge case 4: never with one that was overtaken).
-fn audio_start(encoding: &Encoding) -> Option<KeyMark> {
+/// Audio starts with the newest packet (edge case 4: never with one that was overtaken), or with the
+/// first of an unbroken row up to it that arrived, and has a number, not before `earliest`.
+fn audio_start(encoding: &Encoding, earliest: Option<(Micros, u64)>) -> Option<KeyMark> {
     let newest = encoding.ring.next_seq_ext().checked_sub(1)?;
     if encoding.log.is_empty() {
         return None;
     }
-    let view = encoding.ring.view(newest).filter(|view| !view.is_padding_only())?;
+    let newest = encoding.ring.view(newest).filter(|view| !view.is_padding_only())?;
+    let row = (encoding.ring.oldest_seq_ext()..newest.seq_ext)
+        .rev()
+        .map_while(|seq_ext| encoding.ring.view(seq_ext));
+    let (start_us, start_seq_ext) = earliest.unwrap_or((Micros::MAX, 0));
+    let row = row.take_while(|view| {
+        let is_new = view.arrived_us >= start_us && view.seq_ext >= start_seq_ext;
+        is_new && !view.is_padding_only()
+    });
+    let view = row.last().unwrap_or(newest);
     Some(KeyMark {
-        seq_ext: newest,
+        seq_ext: view.seq_ext,
         ts_rtp: view.ts_rtp,
         arrived_us: view.arrived_us,
         pid: 0,
