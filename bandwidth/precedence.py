@@ -207,7 +207,8 @@ def grant(line: Line, budgets_bps: NDArray[np.float64], may_grow: NDArray[np.boo
         is_over[rows] = over
         rows = rows[over.any(axis=1)]
     used_bps = total[:, -1] if total.shape[1] else np.zeros(total.shape[0])
-    return Grant(granted, used_bps, (granted & line.is_growth).any(axis=1))
+    has_growth: NDArray[np.bool_] = np.any(granted & line.is_growth, axis=1)
+    return Grant(granted, used_bps, has_growth)
 
 
 def rung_of(line: Line, granted: Grant, tracks: Tracks) -> NDArray[np.int64]:

@@ -177,4 +177,4 @@ def _limit(
     fits = np.maximum(np.floor(times) - 1, 0)
     fits_easily = np.maximum(np.floor(times / _GROWTH_MARGIN) - 1, 0)
     most: NDArray[np.float64] = np.maximum(current, fits_easily)
-    return np.minimum(np.minimum(wanted, fits), most)
+    return np.asarray(np.minimum(np.minimum(wanted, fits), most), np.float64)

@@ -45,6 +45,7 @@ class Estimator:
         self._probes = probing.Probes(capacity)
         self._silences = silence.Silences(capacity)
         self._reports = reports.Reports(capacity)
+        self._is_guess = np.zeros(capacity, np.bool_)
         self._next_probe = 1
         self._updated_us: int | None = None
 
@@ -79,6 +80,7 @@ class Estimator:
         for columns in self._columns:
             columns.reset(slot)
         self._is_open[slot] = True
+        self._is_guess[slot] = not is_known
         start = float(np.clip(start_bps, self._constants.min_bps, self._constants.max_bps))
         self._rates.target_bps[slot] = start
         self._rates.changed_us[slot] = now_us
@@ -97,6 +99,7 @@ class Estimator:
     def _grow(self, capacity: int) -> None:
         more = np.zeros(capacity - len(self._is_open), np.bool_)
         self._is_open = np.concatenate([self._is_open, more])
+        self._is_guess = np.concatenate([self._is_guess, more])
         for columns in self._columns:
             columns.grow(capacity)
 
@@ -248,6 +251,8 @@ class Estimator:
         # Of a line on which nothing is sent nothing is heard either; only a probe ends that.
         is_idle = lines.sent_bps < constants.stall_min_sent_bps
         is_clear &= (now_us - self._silences.heard_us < constants.stall_us) | is_idle
+        # A queue that nothing has been added to for its own length is gone.
+        queue[is_idle & (now_us - self._silences.heard_us > queue)] = 0.0
         is_clear &= (self._silences.heard_us > 0) & (now_us - rates.overused_us > 300_000)
         is_clear &= ~(queue > constants.quiet_queue_us + self._queues.jitter_us)
         is_clear &= ~self._losses.is_decreasing
@@ -261,6 +266,7 @@ class Estimator:
         if len(batch.slots):
             probing.collect(probes, batch)
         slots, shown = probing.finish(probes, situation, now_us, constants)
+        self._correct_guesses(slots, shown)
         up = slots[shown > situation.target_bps[slots]]
         rates.target_bps[slots] = np.maximum(rates.target_bps[slots], shown)
         rates.capacity_bps[up] = np.nan
@@ -274,6 +280,17 @@ class Estimator:
         )
         self._next_probe += len(orders)
         return orders
+
+    def _correct_guesses(self, slots: NDArray[np.intp], shown_bps: Floats) -> None:
+        """The first probe of an unknown line that shows something replaces the guess it began with,
+        downwards, too: a line narrower than the guess would fill before it is measured."""
+        has_shown = shown_bps > 0
+        told = slots[has_shown & self._is_guess[slots]]
+        shown = np.zeros(len(self._is_open))
+        shown[slots] = shown_bps
+        target = self._rates.target_bps
+        target[told] = np.minimum(target[told], shown[told] / self._constants.probe_saturated_share)
+        self._is_guess[slots[has_shown]] = False
 
     def _remember_good(self, now_us: int, elapsed_us: int) -> None:
         constants, probes, rates = self._constants, self._probes, self._rates

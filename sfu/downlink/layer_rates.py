@@ -22,6 +22,7 @@ _WARM_UP_US = 1_200_000
 # Smaller changes are no news to the allocator.
 _NEWS_SHARE = 0.10
 # A layer that has not flowed yet and was not announced: as browsers divide their bits.
+_GUESSED_LOWEST_BPS = 150_000.0
 _NEXT_LAYER = 3.0
 _LAYER_BELOW = 1 / 3.0
 
@@ -129,6 +130,9 @@ class LayerRates:
         """Rates of all layers there may be: measured, announced, or guessed from a neighbour."""
         measured, announced = self._full_bps[rows], self._announced_bps[rows]
         full = np.where(measured > 0, measured, announced)
+        # Of several layers the lowest is small, whatever the others are; one alone may be anything.
+        is_unknown = ~full.any(axis=1) & (self._counts[rows] > 1)
+        full[is_unknown, 0] = _GUESSED_LOWEST_BPS
         for layer in range(1, MAX_LAYERS):
             full[:, layer] = np.where(
                 full[:, layer] > 0, full[:, layer], full[:, layer - 1] * _NEXT_LAYER

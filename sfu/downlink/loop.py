@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from bandwidth import allocator, ladder, protection
 from bandwidth.estimator import Estimates, Estimator, ProbeOrder
-from bandwidth.estimator import Lines as EstimatorLines
 from bandwidth.ladder import Step
 from sfu import engine as _engine
 from sfu.downlink import budget
 from sfu.downlink.config import DownlinkConfig
-from sfu.downlink.feed import Measured, read_feedback, read_transports
+from sfu.downlink.feed import Measured, describe_lines, read_feedback, read_transports
 from sfu.downlink.layer_rates import LayerRates
 from sfu.downlink.lines import Lines
 from sfu.downlink.memory import LineMemory, network_of
@@ -39,11 +38,12 @@ logger = logging.getLogger(__name__)
 
 # A move of the budget below this is noise, as long as what is granted fits.
 _NOISE = 0.15
-# Probes show 1.2 times what is asked for; growth needs 1.15, and waits less where there is more.
-_ROOM_TO_SHOW = 1.35
 _REMEMBER_US = 10_000_000
 # A new line gets the lowest layers until its first probes are back: one switch instead of three.
 _SETTLE_US = 400_000
+_DOUBT_US = 2_500_000
+_PROVEN = 1.05
+_SETTLED_ROOM = 1.4  # of what it started with; measured rates differ from announced ones
 _FIRST_SHARE = 0.5
 _NEW_US = 3_000_000
 
@@ -187,9 +187,8 @@ class Downlink:
         encodings = parse_rows(engine.snapshot_encodings(), _engine.ENCODING_DTYPE)
         measured = read_transports(self._lines, transports)
         self._open_estimates(now_us)
-        factor = self._states.cost_factor
         estimates, probes = self._estimator.update(
-            now_us, read_feedback(self._lines, twcc), self._describe(measured, factor)
+            now_us, read_feedback(self._lines, twcc), describe_lines(self._lines, measured)
         )
         estimates = _fit_to(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
@@ -219,23 +218,8 @@ class Downlink:
                 int(slot), now_us, start_bps=start_bps, is_known=known_bps is not None
             )
             columns.has_estimate[slot] = columns.is_dirty[slot] = True
-            columns.settles_us[slot] = now_us + (0 if known_bps is not None else _SETTLE_US)
+            columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
             self._states.reset(int(slot))
-
-    def _describe(self, measured: Measured, factor: npt.NDArray[np.float64]) -> EstimatorLines:
-        columns = self._lines.columns
-        needed_bps = (columns.needed_bps + columns.audio_bps) * _ROOM_TO_SHOW
-        # Without video nothing is ever probed for: what is sent shows enough.
-        needed_bps = np.where(columns.videos > 0, needed_bps, 0.0)
-        return EstimatorLines(
-            rtt_us=measured.rtt_us,
-            loss=measured.loss,
-            remb_bps=measured.remb_bps,
-            has_twcc=measured.has_twcc,
-            sent_bps=measured.sent_bps,
-            needed_bps=needed_bps,
-            is_braking=measured.is_braking,
-        )
 
     def _take_audio(self, elapsed_us: int, measured: Measured) -> npt.NDArray[np.float64]:
         """Keep what plain audio takes, and return the reserve, redundancy included."""
@@ -291,8 +275,9 @@ class Downlink:
         columns, config = self._lines.columns, self._config
         reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
         budgets_bps = np.maximum(self._states.belief.budget_bps - reserve_bps, 0.0)
-        is_settling = ~columns.has_estimate | (now_us < columns.settles_us)
-        budgets_bps = np.where(is_settling, columns.used_bps, budgets_bps)
+        start_bps = np.where(columns.has_estimate, budgets_bps, columns.start_bps)
+        start_bps = np.minimum(start_bps, columns.used_bps * _SETTLED_ROOM)
+        budgets_bps = np.where(self._is_settling(now_us), start_bps, budgets_bps)
         moved = np.abs(budgets_bps - columns.settled_bps) > _NOISE * columns.settled_bps
         is_over = columns.used_bps > budgets_bps
         is_due = (columns.due_us > 0) & (columns.due_us <= now_us)
@@ -306,6 +291,13 @@ class Downlink:
             picked = np.sort(picked[order[: config.max_lines_per_tick]])
         if picked.size:
             self._refit(now_us, picked, budgets_bps)
+
+    def _is_settling(self, now_us: int) -> npt.NDArray[np.bool_]:
+        """Lines that nothing is known of yet: what they start with is a guess, not a measure."""
+        columns = self._lines.columns
+        is_guess = self._target_bps <= columns.start_bps * _PROVEN
+        is_early = now_us < columns.settles_us + np.where(is_guess, _DOUBT_US, 0)
+        return np.asarray(~columns.has_estimate | ((columns.settles_us > 0) & is_early))
 
     def _refit(
         self, now_us: int, picked: npt.NDArray[np.intp], budgets_bps: npt.NDArray[np.float64]
@@ -326,7 +318,7 @@ class Downlink:
         columns.used_bps[picked] = found.used_bps
         columns.needed_bps[picked] = found.needed_bps
         columns.base_bps[picked] = found.base_bps
-        is_settling = ~columns.has_estimate[picked] | (now_us < columns.settles_us[picked])
+        is_settling = self._is_settling(now_us)[picked]
         columns.raw_step[picked] = np.where(is_settling, Step.FULL, found.step)
         columns.due_us[picked] = found.due_us
         columns.settled_bps[picked] = budgets_bps[picked]

@@ -120,7 +120,7 @@ def test_a_probe_goes_no_further_than_the_wish() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "expected_bps"), [(1.0, 900e3), (0.5, 0.95 * 450e3), (0.2, 300e3)]
+    ("share", "expected_bps"), [(1.0, 900e3), (0.5, 0.95 * 450e3), (0.2, 180e3)]
 )
 def test_what_a_probe_shows(share: float, expected_bps: float) -> None:
     probed = Probed()
@@ -184,6 +184,29 @@ def test_a_line_on_which_nothing_is_sent_is_still_probed() -> None:
     for _ in range(10):
         probed.tick([])
     assert len([order for _ in range(100) for order in probed.tick([])]) >= 2
+
+
+def test_a_queue_is_gone_after_nothing_was_sent_for_its_length() -> None:
+    probed = Probed()
+    for _ in range(10):
+        probed.tick()
+    probed.estimator._queues.queue_us[0] = 800_000
+    probed.lines.sent_bps[:] = 0
+    early = [order for _ in range(6) for order in probed.tick([])]
+    late = [order for _ in range(40) for order in probed.tick([])]
+    assert not early and late
+
+
+def test_only_the_first_probe_corrects_downwards() -> None:
+    probed = Probed(start_bps=600_000)
+    probed.tick(probed.cluster(first_order(probed), came_bps=300_000))
+    probed.tick()
+    assert probed.target_bps == pytest.approx(300_000, rel=0.08)
+    orders = [order for _ in range(60) for order in probed.tick()]
+    before = probed.target_bps
+    probed.tick(probed.cluster(orders[-1], came_bps=100_000))
+    probed.tick()
+    assert probed.target_bps >= before
 
 
 def test_silence_is_a_stall_only_if_something_was_sent() -> None:

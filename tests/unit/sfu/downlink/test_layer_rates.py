@@ -33,8 +33,9 @@ class Watched:
         return [float(rate) for rate in self.rates.rates_bps[self.row].max(axis=1)]
 
 
-def test_nothing_known_costs_nothing() -> None:
-    assert Watched().full() == [0, 0, 0]
+def test_what_nobody_knows_is_guessed_where_there_is_a_choice() -> None:
+    assert Watched().full() == [150_000, 450_000, 1_350_000]
+    assert Watched(num_layers=1).full() == [0, 0, 0]
 
 
 def test_announced_rates_count_until_measured_ones_do() -> None:
