@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,4 +33,5 @@ class Registry:
     sources: dict[int, Source] = field(default_factory=dict)
     sinks: dict[int, Sink] = field(default_factory=dict)
     taps: dict[int, Tap] = field(default_factory=dict)
+    group_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     downlink: Downlink | None = None  # None: wishes are granted as they are

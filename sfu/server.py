@@ -17,6 +17,7 @@ from sfu.ids import Codec, EncodingSpec
 from sfu.local import LocalSource
 from sfu.registry import Registry
 from sfu.source import Source
+from sfu.speakers import SpeakerGroup
 from sfu.stats import MediaSnapshot, Rows, parse_rows
 from sfu.tap import DEFAULT_MAX_BYTES, Tap
 from sfu.transport import Transport
@@ -118,6 +119,10 @@ class MediaServer:
     ) -> Tap:
         """Start reading complete frames of a source, of its best or its lowest encoding."""
         return Tap(self._registry, source, max_bytes=max_bytes, is_lowest=is_lowest)
+
+    def create_speaker_group(self, size: int = 3) -> SpeakerGroup:
+        """Make a group of microphones of which only the `size` loudest are forwarded."""
+        return SpeakerGroup(self._registry, size=size)
 
     def now_us(self) -> int:
         """The engine's clock, in which frames are stamped."""

@@ -176,11 +176,25 @@ def publish(
     )
     if not participant.is_local:
         source.on_watched = lambda _is_watched: subscriptions.poll_demand(room, track)
+        _join_speakers(room, track)
     room.announce(participant, is_urgent=True)
     call_hooks(context.hooks.on_track_published, room.info, participant.info, info, source)
     room.emit("track_published", participant=participant.info, track=info)
     subscriptions.reconcile_track(room, track)
     return track
+
+
+def _join_speakers(room: Room, track: PublishedTrack) -> None:
+    """Of the microphones of a room three are forwarded, the loudest ones.
+
+    Not so the sound of a shared screen or of a camera in a store: it is to be heard beside who
+    speaks about it.
+    """
+    if track.is_video or track.info.source != models.TrackSource.MICROPHONE:
+        return
+    if room.microphones is None:
+        room.microphones = room.context.media.create_speaker_group()
+    room.microphones.add(track.source)
 
 
 def _handle_codec(

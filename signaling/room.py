@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
@@ -20,6 +21,9 @@ from signaling.participant import Participant
 from signaling.speakers import SpeakerBoard
 from signaling.track import PublishedTrack
 from signaling.webhooks import build_event
+
+if TYPE_CHECKING:
+    from sfu.speakers import SpeakerGroup
 
 __all__ = ["Room"]
 
@@ -36,6 +40,7 @@ class Room:
         participants: by identity.
         tracks: everything published, by track sid.
         speakers: who speaks, as its clients know it.
+        microphones: of whom only the loudest are forwarded; made with the first one.
         shown_counts: numbers of participants and publishers that clients were told last.
         has_had_people: somebody who keeps the room was here once.
         emptied_s: since when nobody is here that keeps the room; None while somebody is.
@@ -61,6 +66,7 @@ class Room:
         self.tracks: dict[str, PublishedTrack] = {}
         self.history = ReliableHistory(config.limits)
         self.speakers = SpeakerBoard()
+        self.microphones: SpeakerGroup | None = None
         self.shown_counts = (0, 0)
         self.keepers: set[str] = set()
         self.has_had_people = False

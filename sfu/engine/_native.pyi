@@ -66,11 +66,12 @@ class _Orders:
     ) -> int: ...
     def set_layers(self, sink: int, spatial: int, temporal: int, paused: bool) -> None: ...
     def set_speaker_group(self, source: int, group: int) -> None:
-        """Audio: of the sources of one group only the loudest are forwarded, taps hear all. 0 = none."""
+        """Audio: of the sources of one group only the loudest are forwarded; taps hear all. 0 = no
+        group."""
 
     def set_group_size(self, group: int, size: int) -> None:
-        """How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as it
-        has members."""
+        """How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as
+        it has members."""
 
     def set_red(self, sink: int, distance: int) -> None:
         """Audio: earlier frames that each packet carries again, 0 (plain Opus) to 2. Without effect

@@ -111,6 +111,16 @@ class BenchTransport(FakeTransport):
             self.on_state(state)
 
 
+class BenchGroup:
+    """A speaker group that remembers its members."""
+
+    def __init__(self) -> None:
+        self.members: list[object] = []
+
+    def add(self, source: object) -> None:
+        self.members.append(source)
+
+
 class BenchMedia:
     """Stands in for `sfu.server.MediaServer`."""
 
@@ -122,6 +132,11 @@ class BenchMedia:
         self.lines = np.zeros(0, TRANSPORT_ROW)
         self.downlink = None
         self.now = 0  # of the engine's clock, µs
+        self.groups: list[BenchGroup] = []
+
+    def create_speaker_group(self) -> BenchGroup:
+        self.groups.append(BenchGroup())
+        return self.groups[-1]
 
     def create_transport(self) -> BenchTransport:
         self.transports.append(BenchTransport(len(self.transports) + 1))

@@ -114,6 +114,21 @@ def test_announcements_in_the_join_request_come_after_the_join(bench: Bench) -> 
     assert alice.kinds() == ["join", "track_published", "answer", "refresh_token"]
 
 
+def test_microphones_of_a_room_share_a_group_and_other_sound_is_outside(bench: Bench) -> None:
+    alice, bob = bench.connected("alice"), bench.connected("bob")
+    for client, cid, source in (
+        (alice, "a", Source.MICROPHONE),
+        (bob, "b", Source.MICROPHONE),
+        (bob, "s", Source.SCREEN_SHARE_AUDIO),
+    ):
+        client.send(add_track=rtc.AddTrackRequest(cid=cid, name=cid, source=source))
+    alice.offer(Section("audio", "sendonly", "a"))
+    bob.offer(Section("audio", "sendonly", "b"), Section("audio", "sendonly", "s"))
+    (group,) = bench.media.groups
+    made = [client.transports[0].sources[0] for client in (alice, bob)]
+    assert group.members == made, "in the order of coming"
+
+
 @pytest.mark.parametrize(
     ("video", "source", "is_allowed"),
     [
