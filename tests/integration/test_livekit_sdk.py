@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -55,13 +56,44 @@ async def test_who_comes_late_sees_and_hears_at_once(server: RunningServer) -> N
 
 
 async def test_both_directions_and_more_tracks_than_sections(server: RunningServer) -> None:
+    shared = rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
     async with sdk_clients(server, "a", "b", "c", "d", "e") as clients:
         for index, client in enumerate(clients):
-            await client.publish_tone(400 + 100 * index)
+            await client.publish_tone(400 + 100 * index, shared)
         for index, client in enumerate(clients):
             await client.track("audio", count=4)
             heard = {round(await hear_hz(track), -1) for track in list(client.tracks.values())}
             assert heard == {400 + 100 * i for i in range(5) if i != index}
+
+
+async def test_of_five_microphones_three_are_heard_and_a_place_is_passed_on(
+    server: RunningServer,
+) -> None:
+    async with sdk_clients(server, "a", "b", "c", "d", "e", "listener") as clients:
+        *speakers, listener = clients
+        for index, client in enumerate(speakers):
+            await client.publish_tone(400 + 100 * index)
+        await listener.track("audio", count=5)
+
+        async def heard() -> set[str]:
+            """Names of whose tones come within two seconds."""
+            found = set()
+            for client in speakers:
+                other = listener.other(client.me.identity)
+                assert other is not None
+                (publication,) = other.track_publications.values()
+                with contextlib.suppress(TimeoutError):
+                    await hear_hz(publication.track, limit_s=2)  # type: ignore[arg-type]
+                    found.add(client.me.identity)
+            return found
+
+        first = await heard()
+        assert len(first) == 3
+        quiet = next(client for client in speakers if client.me.identity in first)
+        await quiet.room.disconnect()
+        speakers.remove(quiet)
+        second = await heard()
+        assert len(second) == 3 and first - {quiet.me.identity} < second
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp9"])

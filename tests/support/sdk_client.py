@@ -69,13 +69,14 @@ class SdkClient:
         """A remote participant, once it is known."""
         return self.room.remote_participants.get(identity)
 
-    async def publish_tone(self, hz: float) -> rtc.LocalTrackPublication:
-        """Publishes a sine wave as microphone."""
+    async def publish_tone(
+        self, hz: float, source_kind: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_MICROPHONE
+    ) -> rtc.LocalTrackPublication:
+        """Publishes a sine wave, as microphone unless told otherwise."""
         source = rtc.AudioSource(RATE_HZ, 1)
         track = rtc.LocalAudioTrack.create_audio_track("mic", source)
         self._tasks.append(asyncio.create_task(_play_tone(source, hz)))
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        return await self.me.publish_track(track, options)
+        return await self.me.publish_track(track, rtc.TrackPublishOptions(source=source_kind))
 
     async def publish_bars(self, **options: Any) -> rtc.LocalTrackPublication:
         """Publishes colour bars as camera."""
