@@ -45,8 +45,9 @@ class Constants:
     drain_floor: float = 0.2
     standing_us: int = 1_000_000
     standing_shrink: float = 0.85
-    standing_tries: int = 2
-    shared_us: int = 4_000_000
+    standing_growth: float = 1.25
+    standing_shrink_us: float = 100_000.0
+    standing_tries: int = 1
 
     # Lost reports.
     hole_beats: float = 3.0
@@ -71,7 +72,7 @@ class Constants:
     response_extra_us: float = 100_000.0
     acked_headroom: float = 1.5
     acked_headroom_bps: float = 10_000.0
-    yield_us: int = 2_000_000
+    yield_us: int = 4_000_000
     yield_share: float = 0.9
     decrease_interval_min_us: float = 100_000.0
     decrease_interval_max_us: float = 300_000.0

@@ -16,6 +16,7 @@ from .rows import Batch, sort_rows
 
 _UNKNOWN_RTT_US = 200_000.0
 _MAX_RTT_US = 10_000_000.0
+_MOST = 1e12  # no figure of a line is larger
 _LARGEST_BLOCK_BYTES = 16 << 20
 
 
@@ -321,7 +322,7 @@ def _fit(lines: Lines, capacity: int) -> Lines:
         fitted = np.full(capacity, missing)
         known = np.asarray(values, np.float64)[:capacity]
         is_sane = np.isfinite(known) & (known >= 0)
-        fitted[: len(known)] = np.where(is_sane, known, missing)
+        fitted[: len(known)] = np.where(is_sane, np.minimum(known, _MOST), missing)
         return fitted
 
     def flags(values: NDArray[np.bool_]) -> Bools:

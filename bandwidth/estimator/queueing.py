@@ -24,23 +24,23 @@ class Queues(Columns):
 
     lowest_us: Ints
     bucket_since_us: Ints
+    bucket_queue_us: Floats
     queue_us: Floats
     jitter_us: Floats
     is_standing: Bools
     standing_us: Floats
     standing_since_us: Ints
     standing_tries: Ints
-    emptied_us: Ints
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
         "lowest_us": _NOTHING,
         "bucket_since_us": 0,
+        "bucket_queue_us": 0.0,
         "queue_us": np.nan,
         "jitter_us": 0.0,
         "is_standing": False,
         "standing_us": 0.0,
         "standing_since_us": 0,
         "standing_tries": 0,
-        "emptied_us": 0,
     }
     WIDTH: ClassVar[dict[str, int]] = {"lowest_us": _BUCKETS}
 
@@ -54,16 +54,10 @@ def measure_queues(queues: Queues, received: Batch, now_us: int, constants: Cons
     delay = received.received_us - received.sent_us
     lowest = received.lowest(delay)
     is_due = now_us - queues.bucket_since_us[slots] >= constants.base_bucket_us
-    due = slots[is_due]
-    queues.lowest_us[due, 1:] = queues.lowest_us[due, :-1]
-    queues.lowest_us[due, 0] = _NOTHING
-    queues.bucket_since_us[due] = now_us
+    _forget_oldest(queues, slots[is_due], now_us, constants)
     queues.lowest_us[slots, 0] = np.minimum(queues.lowest_us[slots, 0], lowest)
-    _follow_shared(queues, slots, now_us, constants)
     base = queues.lowest_us[slots].min(axis=1)
     queues.queue_us[slots] = lowest - base
-    is_empty = lowest - base < constants.quiet_queue_us + queues.jitter_us[slots]
-    queues.emptied_us[slots[is_empty]] = now_us
     spread = received.total(delay - lowest[received.owner]) / received.counts
     is_many = received.counts > 1
     jitter = queues.jitter_us[slots]
@@ -71,17 +65,18 @@ def measure_queues(queues: Queues, received: Batch, now_us: int, constants: Cons
     queues.jitter_us[slots] = np.where(is_telling, jitter + 0.1 * (spread - jitter), jitter)
 
 
-def _follow_shared(
+def _forget_oldest(
     queues: Queues, slots: NDArray[np.intp], now_us: int, constants: Constants
 ) -> None:
-    """A queue that has not been empty for seconds is kept full by somebody else.
-
-    Its lowest of late is the base then; who goes on yielding to a flow that fills every queue ends
-    with nothing.
-    """
-    is_shared = now_us - queues.emptied_us[slots] > constants.shared_us
-    is_shared &= queues.emptied_us[slots] > 0
-    queues.lowest_us[slots[is_shared], 2:] = _NOTHING
+    """Go on to the next stretch of time; but a queue that drains keeps the base it drains to."""
+    queue = np.nan_to_num(queues.queue_us[slots])
+    drains = queue > constants.drain_queue_us
+    drains &= queue < queues.bucket_queue_us[slots] - constants.standing_shrink_us
+    queues.bucket_queue_us[slots] = queue
+    queues.bucket_since_us[slots] = now_us
+    older = slots[~drains]
+    queues.lowest_us[older, 1:] = queues.lowest_us[older, :-1]
+    queues.lowest_us[older, 0] = _NOTHING
 
 
 def find_standing(
@@ -98,9 +93,11 @@ def find_standing(
     begins = is_long & ~queues.is_standing[slots]
     queues.is_standing[slots] = is_long
     is_due = is_long & ~begins
-    is_due &= now_us - queues.standing_since_us[slots] >= constants.standing_us
+    # What is reported now waited for as long as the queue is: sending less shows only after that.
+    is_due &= now_us - queues.standing_since_us[slots] >= constants.standing_us + queue
     was = queues.standing_us[slots]
-    stays = is_due & (queue >= constants.standing_shrink * was)
+    shrunk = np.maximum(constants.standing_shrink * was, was - constants.standing_shrink_us)
+    stays = is_due & (queue >= shrunk) & (queue <= constants.standing_growth * was)
     tries = np.where(begins | (is_due & ~stays), 0, queues.standing_tries[slots] + stays)
     queues.standing_tries[slots] = tries
     is_marked = begins | is_due
@@ -120,3 +117,4 @@ def forget_base(queues: Queues, slots: NDArray[np.intp]) -> None:
     queues.lowest_us[slots, 0] = np.where(base < _NOTHING, base + queue.astype(np.int64), _NOTHING)
     queues.queue_us[slots] = 0.0
     queues.is_standing[slots] = False
+    queues.standing_tries[slots] = 0

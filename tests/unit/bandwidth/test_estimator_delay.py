@@ -189,8 +189,14 @@ def test_a_queue_that_sending_less_does_not_shrink_is_the_way_itself() -> None:
         measure_queues(queues, batch_of(rows), now_us, DEFAULTS)
         if find_standing(queues, slots, now_us, DEFAULTS)[0]:
             found.append(tick)
-    assert found == [20, 30]
+    assert found == [22]
     assert queues.queue_us[0] == 0
+    # And a queue on the longer way is seen as any other.
+    for tick in range(60, 66):
+        rows = rows_every(20_000, 5, delay_us=330_000, from_us=tick * 100_000)
+        measure_queues(queues, batch_of(rows), START_US + tick * 100_000, DEFAULTS)
+        find_standing(queues, slots, START_US + tick * 100_000, DEFAULTS)
+        assert queues.queue_us[0] == 100_000
 
 
 def test_holes_in_the_reports_do_not_count_as_time() -> None:

@@ -63,6 +63,12 @@ def test_radio_loss_of_30_per_cent_does_not_collapse_the_rate(seed: int) -> None
     assert link.wait_us(0.95, 10, 40) <= 150_000
 
 
+def test_jitter_far_above_the_threshold_on_an_idle_line() -> None:
+    link = Link(rate=3e6, delay_us=60_000, jitter_us=80_000)
+    flow = run(link, 30, wish=500e3)
+    assert min(bps for at, bps, _ in flow.history if at >= 2) >= 500e3
+
+
 def test_reordering_is_not_congestion() -> None:
     link = Link(rate=800e3, delay_us=60_000, jitter_us=30_000, keeps_order=False)
     flow = run(link, 30, back_us=60_000)
@@ -97,7 +103,7 @@ def test_ten_dead_seconds_are_not_forgotten() -> None:
     assert flow.stalls and flow.stalls[0] <= 10.8 and flow.stalls[-1] <= 20.2
     held = [bps for at, bps, _ in flow.history if 11 <= at < 20]
     assert min(held) == max(held)
-    assert flow.first_s(lambda bps: bps >= 0.7 * before, 20.3) <= 0.7
+    assert min(bps for at, bps, _ in flow.history if at >= 20) >= 0.7 * before
     assert link.carried_bps(flow, 21, 24) >= 1.8e6
 
 
@@ -167,18 +173,16 @@ def test_two_of_ours_share() -> None:
     assert sum(shares) >= 0.75 * 2e6
 
 
-@pytest.mark.parametrize(
-    ("queue_bytes", "least"),
-    # A full queue of 120, 240 and 500 ms. Delay-based control yields to a flow that fills every
-    # queue; it must not be starved, and must not starve.
-    [(30_000, 0.08), (60_000, 0.2), (125_000, 0.08)],
-)
-def test_beside_tcp(queue_bytes: int, least: float) -> None:
+@pytest.mark.parametrize("queue_bytes", [30_000, 60_000, 125_000])
+def test_beside_tcp(queue_bytes: int) -> None:
+    # A full queue of 120, 240 and 500 ms. Who watches delay yields to who fills every queue; it
+    # must not be starved (without `yield_us` and a moving base it is), and must not starve.
     link = Link(rate=2e6, queue_bytes=queue_bytes)
     flow, tcp = VideoFlow(link, wish=3e6), TcpFlow(link)
-    World([flow], others=(tcp,)).run(40)
-    assert link.carried_bps(flow, 10, 40) >= least * 2e6
-    assert link.carried_bps(None, 10, 40) - link.carried_bps(flow, 10, 40) >= 0.08 * 2e6
+    World([flow], others=(tcp,)).run(45)
+    ours = link.carried_bps(flow, 15, 45)
+    assert ours >= 0.1 * 2e6
+    assert link.carried_bps(None, 15, 45) - ours >= 0.5 * 2e6
 
 
 def test_lines_do_not_touch_each_other() -> None:

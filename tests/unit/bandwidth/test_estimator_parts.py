@@ -209,6 +209,22 @@ def test_only_the_first_probe_corrects_downwards() -> None:
     assert probed.target_bps >= before
 
 
+def test_a_queue_that_grows_while_a_probe_is_under_way() -> None:
+    probed = Probed()
+    first_order(probed)
+    for tick in range(8):
+        probed.now_us += TICK_US
+        sent = [probed.now_us - 100_000 + k * 20_000 for k in range(5)]
+        rows = [
+            (0, at, at + 30_000 + tick * 20_000 + k * 4_000, 83, 0) for k, at in enumerate(sent)
+        ]
+        probed.now_us -= TICK_US
+        probed.tick(rows)
+        if tick <= 3:
+            assert probed.target_bps == 300_000
+    assert probed.target_bps < 250_000
+
+
 def test_silence_is_a_stall_only_if_something_was_sent() -> None:
     probed = Probed()
     for _ in range(10):
@@ -236,6 +252,16 @@ def test_after_a_silence_old_rows_say_nothing() -> None:
     for _ in range(5):
         probed.tick()
     assert probed.target_bps >= DEFAULTS.return_share * before
+
+
+def test_a_queue_that_takes_seconds_to_drain_is_not_the_way_itself() -> None:
+    probed = Probed(needed_bps=0)
+    for tick in range(130):
+        delay_us = 30_000 if tick < 10 else 2_900_000 - (tick - 10) * 20_000
+        sent = [probed.now_us + k * 20_000 for k in range(5)]
+        probed.tick([(0, at, at + delay_us, 83, 0) for at in sent])
+    estimates, _ = probed.estimator.update(probed.now_us, feedback_of([]), probed.lines)
+    assert estimates.queue_us[0] == 2_900_000 - 119 * 20_000 - 30_000
 
 
 def reported(target_ticks: int, **figures: float) -> float:
