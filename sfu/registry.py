@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sfu.engine import Engine
     from sfu.source import Sink, Source
     from sfu.tap import Tap
+    from sfu.thin import ThinVersions
     from sfu.transport import Transport
 
 __all__ = ["Registry"]
@@ -35,3 +36,4 @@ class Registry:
     taps: dict[int, Tap] = field(default_factory=dict)
     group_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     downlink: Downlink | None = None  # None: wishes are granted as they are
+    thin: ThinVersions | None = None

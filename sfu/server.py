@@ -20,6 +20,7 @@ from sfu.source import Source
 from sfu.speakers import SpeakerGroup
 from sfu.stats import MediaSnapshot, Rows, parse_rows
 from sfu.tap import DEFAULT_MAX_BYTES, Tap
+from sfu.thin import ThinVersions
 from sfu.transport import Transport
 
 __all__ = ["MediaServer"]
@@ -69,6 +70,7 @@ class MediaServer:
             ) from error
         registry = Registry(engine, config, DtlsIdentity())
         registry.downlink = Downlink(registry)
+        registry.thin = ThinVersions(registry)
         self._registry_or_none = registry
         addresses = local_addresses(
             hosts, node_ip=config.node_ip, announce_loopback=config.announce_loopback
@@ -86,6 +88,8 @@ class MediaServer:
             return
         if registry.downlink is not None:
             registry.downlink.stop()
+        if registry.thin is not None:
+            registry.thin.close()
         closing = [asyncio.create_task(t.close()) for t in list(registry.transports.values())]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_TIMEOUT_S)

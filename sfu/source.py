@@ -150,6 +150,7 @@ class Sink:
         wish: what its player shows, where the line decides about the layers; else None.
         on_started: called once, when its first packet has left.
         on_granted: called with the layers that a wish is granted, as often as they change.
+        is_thin: the thin version of the source is sent in its place.
     """
 
     def __init__(
@@ -184,22 +185,28 @@ class Sink:
         self.on_granted: Callable[[Layers], None] | None = None
         self.is_started = False
         self.is_closed = False
+        self.is_thin = False
         self._copies = 0
         self._red = 0
+        self._payloads = tuple(payloads)
         self._can_red = any(payload.codec is Codec.RED for payload in payloads)
-        self.handle = SinkHandle(
-            registry.engine.add_sink(
-                transport.handle,
+        self.handle = self._attach(source, layers)
+        self._watch()
+
+    def _attach(self, source: Source, layers: Layers) -> SinkHandle:
+        handle = SinkHandle(
+            self._registry.engine.add_sink(
+                self.transport.handle,
                 source.handle,
-                ssrc,
-                rtx_ssrc,
-                mid,
-                [(p.pt, int(p.codec), p.rtx_pt) for p in payloads],
+                self.ssrc,
+                self.rtx_ssrc,
+                self.mid,
+                [(p.pt, int(p.codec), p.rtx_pt) for p in self._payloads],
                 *layers,
             )
         )
-        registry.sinks[self.handle] = self
-        self._watch()
+        self._registry.sinks[handle] = self
+        return handle
 
     def set_layers(self, spatial: int, temporal: int, paused: bool) -> None:
         """Order which layers this subscriber gets; equal orders cost nothing."""
@@ -225,13 +232,38 @@ class Sink:
             downlink.set_wish(self, wish)
         self._watch()
 
-    def grant(self, layers: Layers) -> None:
-        """Take what the line carries of the wish."""
+    def grant(self, layers: Layers, *, is_thin: bool = False) -> None:
+        """Take what the line carries of the wish: layers, or the thin version of the source."""
         if self.is_closed:
             return
-        self.set_layers(*layers)
+        if is_thin != self.is_thin and not self._divert(layers, is_thin=is_thin):
+            layers = Layers(0, 0, True)  # too many are made already: a still has to do
+        if self.is_thin:
+            self.layers = layers
+        else:
+            self.set_layers(*layers)
         if self.on_granted is not None:
             self.on_granted(layers)
+
+    def _divert(self, layers: Layers, *, is_thin: bool) -> bool:
+        """Go on with the thin version, or with the source again; False if there is none.
+
+        In the engine it is a new sink with the old SSRC, which goes on with the old one's numbers.
+        """
+        thin = self._registry.thin
+        carrier: Source | None = self.source
+        if thin is not None:
+            carrier = thin.acquire(self.source) if is_thin else self.source
+        if carrier is None or carrier.is_closed or thin is None:
+            return False
+        self._registry.sinks.pop(self.handle, None)
+        self._registry.engine.remove_sink(self.handle)
+        self.handle = self._attach(carrier, layers)
+        self.layers, self.is_thin = layers, is_thin
+        self._registry.engine.set_protection(self.handle, self._copies)
+        if not is_thin:
+            thin.release(self.source)
+        return True
 
     def set_protection(self, copies: int) -> None:
         """Send so many unrequested copies of each video packet."""
@@ -261,12 +293,14 @@ class Sink:
         self._registry.sinks.pop(self.handle, None)
         self._registry.engine.remove_sink(self.handle)
         self.transport.sinks.discard(self)
+        if self.is_thin and self._registry.thin is not None:
+            self._registry.thin.release(self.source)
         if self._registry.downlink is not None:
             self._registry.downlink.remove(self)
         self.source.remove_watcher(self)
 
     def handle_started(self) -> None:
         """Take the engine's news that the first packet left."""
-        self.is_started = True
-        if self.on_started is not None:
+        was_started, self.is_started = self.is_started, True
+        if self.on_started is not None and not was_started:
             self.on_started()

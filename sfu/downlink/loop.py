@@ -22,6 +22,7 @@ from sfu.downlink.memory import LineMemory, network_of
 from sfu.downlink.orders import Orders
 from sfu.downlink.states import States
 from sfu.downlink.table import Table
+from sfu.downlink.thinning import thin_out
 from sfu.downlink.ticker import Ticker
 from sfu.downlink.wish import Wish
 from sfu.ids import Layers
@@ -315,17 +316,18 @@ class Downlink:
             cost_factor=factor[picked],
         )
         self._states.put_allocator(picked, found.state)
-        columns.used_bps[picked] = found.used_bps
+        thin = thin_out(self._table, rows, wanted, found, budgets_bps[picked], factor[picked])
+        columns.used_bps[picked] = thin.used_bps
         columns.needed_bps[picked] = found.needed_bps
-        columns.base_bps[picked] = found.base_bps
+        columns.base_bps[picked] = thin.base_bps
         is_settling = self._is_settling(now_us)[picked]
-        columns.raw_step[picked] = np.where(is_settling, Step.FULL, found.step)
+        columns.raw_step[picked] = np.where(is_settling, Step.FULL, thin.step)
         columns.due_us[picked] = found.due_us
         columns.settled_bps[picked] = budgets_bps[picked]
         columns.allocated_us[picked] = now_us
         columns.is_dirty[picked] = False
-        for sink, spatial, temporal, is_paused in self._table.take(rows, found):
-            sink.grant(Layers(spatial, temporal, is_paused))
+        for sink, layers, is_thin in self._table.take(rows, found, thin.is_thin):
+            sink.grant(layers, is_thin=is_thin)
 
     def _pace(self, now_us: int, probes: list[ProbeOrder]) -> None:
         columns = self._lines.columns

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bandwidth.allocator import Allocation, Subscriptions
 from bandwidth.demand import ALL_TEMPORAL, NOTHING
 from sfu.downlink.wish import Wish
+from sfu.ids import Layers
+from sfu.thin.versions import can_thin
 
 if TYPE_CHECKING:
     from sfu.source import Sink
@@ -27,6 +29,7 @@ _COLUMNS: dict[str, tuple[type, int]] = {
     "current_spatial": (np.int8, NOTHING),
     "current_temporal": (np.int8, ALL_TEMPORAL),
     "is_fresh": (np.bool_, 0),
+    "is_thin": (np.bool_, 0),
     "is_open": (np.bool_, 0),
 }
 
@@ -69,6 +72,7 @@ class Table:
         layers = sink.layers
         columns["current_spatial"][row] = NOTHING if layers.paused else layers.spatial
         columns["current_temporal"][row] = layers.temporal
+        columns["is_thin"][row] = False
         return row
 
     def set_wish(self, row: int, wish: Wish) -> None:
@@ -128,14 +132,26 @@ class Table:
             picked["is_fresh"],
         )
 
+    def has_thin(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Which rows get the thin version."""
+        found: npt.NDArray[np.bool_] = self._columns["is_thin"][rows]
+        return found
+
+    def can_thin(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Of which rows a thin version can be made."""
+        sinks = (self.sinks[row] for row in rows)
+        return np.array([sink is not None and can_thin(sink.source) for sink in sinks], np.bool_)
+
     def take(
-        self, rows: npt.NDArray[np.intp], found: Allocation
-    ) -> list[tuple[Sink, int, int, bool]]:
+        self, rows: npt.NDArray[np.intp], found: Allocation, is_thin: npt.NDArray[np.bool_]
+    ) -> list[tuple[Sink, Layers, bool]]:
         """Keep what was granted; returns what is new, with the sinks to be told."""
         columns = self._columns
         spatial, temporal = columns["current_spatial"], columns["current_temporal"]
         was_fresh = columns["is_fresh"][rows]
         is_news = (spatial[rows] != found.spatial) | (temporal[rows] != found.temporal) | was_fresh
+        is_news |= columns["is_thin"][rows] != is_thin
+        columns["is_thin"][rows] = is_thin
         spatial[rows], temporal[rows] = found.spatial, found.temporal
         columns["is_fresh"][rows] = False
         news = []
@@ -143,7 +159,10 @@ class Table:
             sink = self.sinks[rows[index]]
             if sink is not None:
                 layer = int(found.spatial[index])
-                news.append((sink, max(0, layer), int(found.temporal[index]), layer < 0))
+                layers = Layers(
+                    max(0, layer), int(found.temporal[index]), layer < 0 and not is_thin[index]
+                )
+                news.append((sink, layers, bool(is_thin[index])))
         return news
 
     def _grow(self) -> None:

@@ -1,0 +1,121 @@
+"""The thin version of one source: read the lowest layer, decode, make small, feed a local source."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+import av.error
+
+from sfu.stills.picture import Decoder
+from sfu.stills.worker import Runner
+from sfu.tap import Frame
+from sfu.thin.encoder import ThinEncoder
+
+if TYPE_CHECKING:
+    from sfu.local import LocalSource
+    from sfu.tap import Tap
+
+__all__ = ["ThinVersion"]
+
+# Three seconds of a camera. A worker that is further behind starts anew with a key frame.
+_MAX_WAITING = 90
+_KEY_INTERVAL_US = 1_000_000
+
+
+class ThinVersion:
+    """Lives as long as somebody gets it.
+
+    ``run`` reads in the event loop; decoding and encoding are done by the worker, one batch at a
+    time, so frames are decoded in their order.
+    """
+
+    def __init__(
+        self, tap: Tap, local: LocalSource, runner: Runner, counters: Counter[str]
+    ) -> None:
+        """Takes the tap, the source to feed and a worker of its own; closes all three."""
+        self._tap = tap
+        self.local = local
+        self._runner = runner
+        self._counters = counters
+        self._waiting: deque[Frame] = deque()
+        self._is_busy = False
+        self._needs_key = True
+        self._key_asked_us = -_KEY_INTERVAL_US
+        self._is_closed = False
+        # Only the worker touches these.
+        self._decoder = Decoder()
+        self._encoder: ThinEncoder | None = None
+
+    async def run(self) -> None:
+        """Feed until closed, or until the source ends."""
+        self._ask_for_key(0)
+        async for frames in self._tap:
+            self._take(frames)
+            self._work()
+        self.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._tap.close()
+            self.local.close()
+            self._runner.close()
+
+    def _take(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.is_key:
+                # What waits before it is of no use any more, unless it is being caught up with.
+                if self._needs_key:
+                    self._waiting.clear()
+                self._needs_key = False
+            elif frame.lost_before:
+                self._needs_key = True
+            if self._needs_key:
+                self._ask_for_key(frame.arrived_us)
+            elif len(self._waiting) >= _MAX_WAITING:
+                self._counters["thin_overflow"] += 1
+                self._waiting.clear()
+                self._needs_key = True
+            else:
+                self._waiting.append(frame)
+
+    def _ask_for_key(self, now_us: int) -> None:
+        if now_us - self._key_asked_us >= _KEY_INTERVAL_US:
+            self._key_asked_us = now_us
+            self._tap.source.request_keyframe(0)
+
+    def _work(self) -> None:
+        if self._is_busy or self._is_closed or not self._waiting:
+            return
+        batch = list(self._waiting)
+        self._waiting.clear()
+        self._is_busy = self._runner.submit(lambda: self._make(batch), self._handle_made)
+
+    def _handle_made(self, was_made: bool | None) -> None:
+        self._is_busy = False
+        if not was_made:
+            self._counters["thin_broken"] += 1
+            self._waiting.clear()
+            self._needs_key = True
+        self._work()
+
+    # ---- in the worker -------------------------------------------------------------------------
+
+    def _make(self, frames: list[Frame]) -> bool:
+        """Decode all, show some; False if it has to begin again with a key frame."""
+        try:
+            for frame in frames:
+                picture = self._decoder.decode([frame])
+                if picture is None:
+                    continue
+                self._encoder = self._encoder or ThinEncoder(frame.codec)
+                for data in self._encoder.encode(picture, frame.captured_us):
+                    ts_rtp = frame.captured_us * 9 // 100  # µs to 90 kHz
+                    self.local.push_frame(frame.codec, ts_rtp, data)
+                    self._counters["thin_frames"] += 1
+        except av.error.FFmpegError:
+            self._decoder.reset()
+            return False
+        return True
