@@ -39,7 +39,7 @@ _RISE_US = 600_000.0
 _FALL_US = 4_000_000.0
 # Redundant audio may take at most this part of the whole line: plain audio and a picture beat
 # redundant audio alone.
-_RED_SHARE = 0.45
+_RED_SHARE = 0.65
 _GROWTH_MARGIN = 1.2
 
 

@@ -64,6 +64,7 @@ class Transport:
             ``downlink``, or ``server`` where this machine is too slow.
         person: whose line it is, so that it is known again; set before the first subscription.
         is_cellular: the client says that it is on a mobile network.
+        handshake_s: how long DTLS took, two round trips and what was lost; None before.
         sources: published by this peer, by handle.
         sinks: this peer's subscriptions.
     """
@@ -80,6 +81,8 @@ class Transport:
         self.on_step: Callable[[Step, str], None] | None = None
         self.person = ""
         self.is_cellular = False
+        self.handshake_s: float | None = None
+        self._handshake_began_s = 0.0
         self.sources: dict[SourceHandle, Source] = {}
         self.sinks: set[Sink] = set()
         self.data = DataChannels(registry.config.data, registry.counters, clock=clock)
@@ -253,6 +256,7 @@ class Transport:
 
     def _handle_dtls_state(self, state: str) -> None:
         if state == "connected":
+            self.handshake_s = self._clock() - self._handshake_began_s
             self.data.attach(self._dtls)
         if not self.is_closed:
             self._advance()
@@ -260,6 +264,7 @@ class Transport:
     def _advance(self) -> None:
         """Start what can start and report the state that follows from ICE and DTLS."""
         if self._dtls_task is None and self._fingerprints and self._ice_state == "connected":
+            self._handshake_began_s = self._clock()
             self._dtls_task = asyncio.create_task(
                 self._dtls.run(self._fingerprints, is_client=self._is_dtls_client)
             )

@@ -127,6 +127,7 @@ class Constants:
     recovery_interval_max_us: float = 1_500_000.0
     recovery_backoff: float = 1.25
     recovery_below: float = 0.66
+    starved_bps: float = 200_000.0
     promise_us: int = 3_000_000
     good_half_life_s: float = 60.0
 

@@ -262,9 +262,10 @@ def remember_good(
 
 
 def _is_far_below(probes: Probes, target_bps: Floats, constants: Constants) -> Bools:
-    """Whether a line once carried far more of what is wanted."""
+    """Whether a line once carried far more of what is wanted, or carries next to nothing now."""
     wanted = np.minimum(probes.good_bps, probes.needed_bps)
-    return target_bps < constants.recovery_below * wanted
+    is_starved = target_bps < np.minimum(constants.starved_bps, probes.needed_bps)
+    return is_starved | (target_bps < constants.recovery_below * wanted)
 
 
 def _durations(rate: Floats, target: Floats, jitter_us: Floats, constants: Constants) -> Floats:

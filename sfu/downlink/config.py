@@ -14,7 +14,10 @@ class DownlinkConfig:
     Attributes:
         interval_s: between two looks at all lines.
         start_bps: believed of a line that nobody has seen yet: low enough for 4G (mediasoup).
-        cellular_start_bps: the same where the client says that it is on a mobile network.
+        cellular_start_bps: the same where the client says that it is on a mobile network, or where
+            connecting was slow.
+        slow_handshake_s: a handshake that takes longer had far to go, or was partly lost: nothing
+            is thrown at such a line before it is measured.
         max_lines_per_tick: fitted anew in one turn; the rest waits for the next one.
         refit_s: a line is fitted anew at least so often.
     """
@@ -22,5 +25,6 @@ class DownlinkConfig:
     interval_s: float = 0.1
     start_bps: int = 600_000
     cellular_start_bps: int = 300_000
+    slow_handshake_s: float = 0.4
     max_lines_per_tick: int = 250
     refit_s: float = 5.0

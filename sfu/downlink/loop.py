@@ -214,10 +214,12 @@ class Downlink:
             if transport is None or transport.state != "connected" or transport.path is None:
                 continue
             known_bps = self._memory.recall(transport.person, network_of(transport.path.ip), now_us)
+            # Known better now than when the line was added: by how long connecting took.
+            columns.start_bps[slot] = self._start_bps(transport)
             start_bps = known_bps or int(columns.start_bps[slot])
-            self._estimator.open(
-                int(slot), now_us, start_bps=start_bps, is_known=known_bps is not None
-            )
+            # A line that seems weak is not hit with three times what it may carry.
+            is_known = known_bps is not None or start_bps < self._config.start_bps
+            self._estimator.open(int(slot), now_us, start_bps=start_bps, is_known=is_known)
             columns.has_estimate[slot] = columns.is_dirty[slot] = True
             columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
             self._states.reset(int(slot))
@@ -359,7 +361,8 @@ class Downlink:
 
     def _start_bps(self, transport: Transport) -> int:
         config = self._config
-        return config.cellular_start_bps if transport.is_cellular else config.start_bps
+        is_slow = (transport.handshake_s or 0.0) > config.slow_handshake_s
+        return config.cellular_start_bps if transport.is_cellular or is_slow else config.start_bps
 
     def _remember(self, slot: int, now_us: int) -> None:
         transport = self._lines.transports[slot]
