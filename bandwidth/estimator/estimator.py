@@ -133,10 +133,11 @@ class Estimator:
         silence.watch(self._silences, is_open, lines, rtt_us, now_us, constants)
 
         is_fresh = batch.sent_us >= self._silences.fresh_from_us[batch.slots][batch.owner]
-        fresh = batch if is_fresh.all() else batch.where(is_fresh)
+        fresh = batch.where(is_fresh)
         missing_us = find_missing(self._gaps, fresh, constants)
         self._take_loss(fresh, missing_us, now_us)
-        self._take_delay(fresh, missing_us, lines, rtt_us, now_us)
+        got = got if fresh is batch else fresh.where(fresh.received_us > 0)
+        self._take_delay(got, missing_us, lines, rtt_us, now_us)
         by_report = np.flatnonzero(is_open & ~lines.has_twcc)
         target = self._rates.target_bps
         if len(by_report):
@@ -172,7 +173,7 @@ class Estimator:
 
     def _take_loss(self, fresh: Batch, missing_us: Floats, now_us: int) -> None:
         # Probes may lose packets because they are probes.
-        plain = fresh.where(fresh.probe == 0) if fresh.probe.any() else fresh
+        plain = fresh.where(fresh.probe == 0)
         new = loss.observe(self._losses, plain, missing_us, self._constants)
         if len(new):
             loss.limit_by_loss(
@@ -190,10 +191,9 @@ class Estimator:
         return passing
 
     def _take_delay(
-        self, fresh: Batch, missing_us: Floats, lines: Lines, rtt_us: Floats, now_us: int
+        self, got: Batch, missing_us: Floats, lines: Lines, rtt_us: Floats, now_us: int
     ) -> None:
         constants = self._constants
-        got = fresh.where(fresh.received_us > 0)
         slots = got.slots
         if len(slots) == 0:
             return
@@ -233,7 +233,7 @@ class Estimator:
         aimd.adapt(self._rates, slots, seen, now_us, constants)
 
     def _signals(self, got: Batch, slots: NDArray[np.intp]) -> tuple[Bools, Bools]:
-        plain = got.where(got.probe == 0) if got.probe.any() else got
+        plain = got.where(got.probe == 0)
         deltas = group_rows(self._groups, plain, self._constants)
         broken = plain.slots[deltas.is_broken]
         self._trends.reset(broken)

@@ -16,6 +16,7 @@ from .constants import Constants
 from .rows import Batch
 
 _OWNER_SHIFT = 40  # rows of one update are less than 2^40 us apart
+_LATEST_US = 1 << 52
 
 
 class Groups(Columns):
@@ -157,35 +158,18 @@ def _measure(
 def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
     """Cut each slot's rows where more than `burst_us` of sending time has passed."""
     num_slots = len(received.slots)
-    if num_slots == 0:
-        nothing = np.zeros((0, 0))
-        return _Segments(
-            np.zeros(0, np.intp), np.zeros(0, np.bool_), nothing, nothing, nothing, nothing
-        )
-    base_us = int(received.sent_us.min())
-    owners = np.arange(num_slots, dtype=np.int64) << _OWNER_SHIFT
-    key = (received.owner.astype(np.int64) << _OWNER_SHIFT) + (received.sent_us - base_us)
     ends = received.starts + received.counts
-
-    has = groups.has_current[received.slots]
-    open_since = groups.first_sent_us[received.slots].astype(np.int64) - base_us
-    limit = np.int64(1) << (_OWNER_SHIFT - 1)
-    begin = np.searchsorted(key, owners + np.clip(open_since, 0, limit), side="left")
-    after = owners + np.clip(open_since + constants.burst_us, -1, limit)
-    begin = np.where(has, begin, received.starts)
-    extended = np.where(has, np.searchsorted(key, after, side="right"), received.starts)
+    begin, extended, following = _find_cuts(groups, received, constants)
+    # The first segment may belong to the open group; it ends where that one's burst does.
     extends = extended > begin
-
-    following = np.searchsorted(key, key + constants.burst_us, side="right")
     columns = []
     pointer = np.where(extends, begin, extended)
-    upcoming = np.where(extends, extended, pointer)
     is_first = extends
     while (pointer < ends).any():
         columns.append(pointer)
         inside = pointer < ends
         step = following[np.where(inside, pointer, 0)]
-        pointer = np.where(inside, np.where(is_first, upcoming, step), ends)
+        pointer = np.where(inside, np.where(is_first, extended, step), ends)
         is_first = np.zeros(num_slots, np.bool_)
     if not columns:
         nothing = np.zeros((0, num_slots))
@@ -208,4 +192,30 @@ def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
         received.sent_us[np.where(is_there, last, 0)].astype(np.float64),
         came[safe_first].astype(np.float64),
         np.ascontiguousarray(latest.T),
+    )
+
+
+def _find_cuts(
+    groups: Groups, received: Batch, constants: Constants
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Search all slots at once, by a key that rises through all rows.
+
+    Returns:
+        (m,) each slot's first row that is not older than the open group; (m,) the first that the
+        open group's burst does not reach; (n,) for each row the first beyond its burst.
+    """
+    owners = np.arange(len(received.slots), dtype=np.int64) << _OWNER_SHIFT
+    base_us = received.sent_us.min(initial=_LATEST_US)
+    key = (received.owner.astype(np.int64) << _OWNER_SHIFT) + (received.sent_us - base_us)
+    has = groups.has_current[received.slots]
+    open_since = groups.first_sent_us[received.slots].astype(np.int64) - base_us
+    limit = np.int64(1) << (_OWNER_SHIFT - 1)
+    begin = np.searchsorted(key, owners + np.clip(open_since, 0, limit), side="left")
+    reach = owners + np.clip(open_since + constants.burst_us, -1, limit)
+    extended = np.searchsorted(key, reach, side="right")
+    following = np.searchsorted(key, key + constants.burst_us, side="right")
+    return (
+        np.where(has, begin, received.starts),
+        np.where(has, extended, received.starts),
+        following,
     )

@@ -37,6 +37,8 @@ class Batch(NamedTuple):
 
     def where(self, keep: Bools) -> Batch:
         """Leave out rows, and slots that have none left."""
+        if keep.all():
+            return self
         return _batch(
             self.slots[self.owner[keep]],
             self.sent_us[keep],

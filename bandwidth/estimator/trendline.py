@@ -146,15 +146,9 @@ def _detect(
         over_us = np.where(is_calm, -1.0, np.where(is_sure, 0.0, over_us))
         over_count = np.where(is_calm | is_sure, 0, over_count)
         previous = np.where(is_there, slope, previous)
-        # A sudden jump is not followed: a threshold drawn up by it would miss the next queue.
         at_ms = deltas.at_us[k] / _US_PER_MS
-        elapsed = np.clip(at_ms - updated, 0.0, constants.threshold_max_step_ms)
-        size = np.abs(level)
-        gain = np.where(size < threshold, constants.threshold_down, constants.threshold_up)
         follows = is_there & (updated >= 0)
-        follows &= size <= threshold + constants.threshold_max_excess_ms
-        threshold = np.where(follows, threshold + gain * (size - threshold) * elapsed, threshold)
-        threshold = np.clip(threshold, constants.threshold_min_ms, constants.threshold_max_ms)
+        threshold = _follow(threshold, np.abs(level), at_ms - updated, follows, constants)
         updated = np.where(is_there, at_ms, updated)
     trends.num_deltas[slots] = count
     trends.threshold_ms[slots] = threshold
@@ -163,3 +157,17 @@ def _detect(
     trends.previous_trend[slots] = previous
     trends.updated_ms[slots] = updated
     return is_overused, is_underused
+
+
+def _follow(
+    threshold: Floats, size: Floats, elapsed_ms: Floats, follows: Bools, constants: Constants
+) -> Floats:
+    """Move the threshold towards what is usual.
+
+    A sudden jump is not followed: a threshold drawn up by it would miss the next queue.
+    """
+    elapsed_ms = np.clip(elapsed_ms, 0.0, constants.threshold_max_step_ms)
+    gain = np.where(size < threshold, constants.threshold_down, constants.threshold_up)
+    follows = follows & (size <= threshold + constants.threshold_max_excess_ms)
+    moved = np.where(follows, threshold + gain * (size - threshold) * elapsed_ms, threshold)
+    return np.clip(moved, constants.threshold_min_ms, constants.threshold_max_ms)

@@ -225,6 +225,16 @@ def test_a_queue_that_grows_while_a_probe_is_under_way() -> None:
     assert probed.target_bps < 250_000
 
 
+def test_a_sudden_queue_on_a_calm_line_is_answered_at_once() -> None:
+    probed = Probed(needed_bps=0)
+    for _ in range(10):
+        probed.tick()
+    before = probed.target_bps
+    sent = [probed.now_us + k * 20_000 for k in range(5)]
+    probed.tick([(0, at, at + 100_000 + k * 5_000, 83, 0) for k, at in enumerate(sent)])
+    assert probed.target_bps < before
+
+
 def test_silence_is_a_stall_only_if_something_was_sent() -> None:
     probed = Probed()
     for _ in range(10):
