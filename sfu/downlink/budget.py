@@ -108,7 +108,7 @@ def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:
 
 
 def reserve_audio(
-    elapsed_us: int, before_bps: Floats, sent_bps: Floats, red: npt.NDArray[np.int8], count: Bools
+    elapsed_us: int, before_bps: Floats, sent_bps: Floats, red: Floats, count: Bools
 ) -> Floats:
     """What plain audio takes: its recent most, and never less than one voice.
 
@@ -116,7 +116,7 @@ def reserve_audio(
         elapsed_us: since the previous call.
         before_bps: (s,) the previous result.
         sent_bps: (s,) audio sent in the last second, redundancy included.
-        red: (s,) the distance in force.
+        red: (s,) the longest distance in force within that second.
         count: (s,) bool, any audio is subscribed to.
     """
     plain_bps = sent_bps / (1.0 + red)

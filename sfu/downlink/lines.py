@@ -37,6 +37,8 @@ class LineColumns:
         paced_bps: what the engine was told last, 0 = no limit.
         paced_us: when.
         audio_bps: plain audio, for the reserve.
+        red_sent: the longest distance in what was sent in the last second.
+        red_changed_us: when the distance was changed last.
     """
 
     handle: npt.NDArray[np.int64]
@@ -57,6 +59,8 @@ class LineColumns:
     paced_bps: npt.NDArray[np.float64]
     paced_us: npt.NDArray[np.int64]
     audio_bps: npt.NDArray[np.float64]
+    red_sent: npt.NDArray[np.float64]
+    red_changed_us: npt.NDArray[np.int64]
 
     @classmethod
     def zeros(cls, size: int) -> LineColumns:
@@ -73,6 +77,7 @@ class LineColumns:
             "due_us": np.int64,
             "paced_us": np.int64,
             "settles_us": np.int64,
+            "red_changed_us": np.int64,
         }
         return cls(**{f.name: np.zeros(size, kinds.get(f.name, np.float64)) for f in fields(cls)})
 

@@ -47,6 +47,8 @@ _PROVEN = 1.05
 _SETTLED_ROOM = 1.4  # of what it started with; measured rates differ from announced ones
 _FIRST_SHARE = 0.5
 _NEW_US = 3_000_000
+# What the engine says it sent covers one second, and is up to 100 ms old.
+_SENT_WINDOW_US = 1_200_000
 
 
 class Downlink:
@@ -227,11 +229,14 @@ class Downlink:
     def _take_audio(self, elapsed_us: int, measured: Measured) -> npt.NDArray[np.float64]:
         """Keep what plain audio takes, and return the reserve, redundancy included."""
         columns = self._lines.columns
+        red = self._states.protection.red
+        is_past = self._ticked_us - columns.red_changed_us > _SENT_WINDOW_US
+        columns.red_sent = np.where(is_past, red, np.maximum(red, columns.red_sent))
         columns.audio_bps = budget.reserve_audio(
             elapsed_us,
             columns.audio_bps,
             measured.audio_bps,
-            self._states.protection.red,
+            columns.red_sent,
             columns.audios > 0,
         )
         return np.asarray(columns.audio_bps * (1.0 + self._states.protection.red), np.float64)
@@ -268,6 +273,7 @@ class Downlink:
         now = self._states.protection
         has_changed = (now.copies != before.copies) | (now.red != before.red)
         columns.is_dirty |= has_changed
+        columns.red_changed_us[now.red != before.red] = now_us
         for slot in np.flatnonzero(has_changed & columns.is_open):
             transport = self._lines.transports[slot]
             for sink in () if transport is None else list(transport.sinks):

@@ -103,7 +103,7 @@ def test_the_reserve_of_audio_holds_its_recent_most() -> None:
     some = np.array([True])
     assert reserve_audio(100_000, none, none, zero, ~some)[0] == 0
     assert reserve_audio(100_000, none, none, zero, some)[0] == 32_000
-    loud = reserve_audio(100_000, none, np.array([120_000.0]), np.array([1], np.int8), some)
+    loud = reserve_audio(100_000, none, np.array([120_000.0]), np.array([1.0]), some)
     assert loud[0] == 60_000
     later = reserve_audio(1_000_000, loud, none, zero, some)
     assert 45_000 < later[0] < 60_000
