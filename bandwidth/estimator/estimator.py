@@ -297,7 +297,9 @@ class Estimator:
         constants, probes, rates = self._constants, self._probes, self._rates
         passing = self._arrivals.smooth_bps / (1.0 - self._losses.inherent)
         proven = np.minimum(rates.target_bps, passing)
-        is_broken = (rates.decreased_us > probes.promised_us) | self._losses.is_decreasing
+        has_fallen = rates.target_bps < constants.broken_share * probes.good_bps
+        is_broken = (rates.decreased_us > probes.promised_us) & has_fallen
+        is_broken |= self._losses.is_decreasing
         probing.remember_good(
             probes, rates.target_bps, proven, is_broken, now_us, elapsed_us, constants
         )
