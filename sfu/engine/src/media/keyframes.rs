@@ -2,9 +2,11 @@
 
 use crate::api::Micros;
 
-/// A request that nothing came of is repeated after a round trip and this …
+/// A request that nothing came of is repeated after a round trip and this: an encoder's next picture,
+/// and not sooner than encoders take requests (libwebrtc's `encoder_rtcp_feedback.cc`). Then less and
+/// less often: the answer may wait in the sender's own queue, a second and more on a weak line, where
+/// every key frame too many makes the wait longer.
 const ANSWER_US: Micros = 150_000;
-/// … but not sooner than encoders take requests (libwebrtc's `encoder_rtcp_feedback.cc`).
 const MIN_RETRY_US: Micros = 300_000;
 /// Least time between two requests for one encoding.
 const MIN_INTERVAL_US: Micros = 500_000;
@@ -39,6 +41,9 @@ pub struct KeyframeBudget {
     asked_us: Option<Micros>,
     key_bytes: u32,
     rtt_us: Micros,
+    /// From a wish's first request to its key frame, smoothed; 0 = unknown.
+    answer_us: Micros,
+    first_asked_us: Micros,
     /// Since the last request: a key frame began, or packets are missing that may be its start.
     is_answered: bool,
     has_gap: bool,
@@ -56,7 +61,12 @@ impl KeyframeBudget {
     }
 
     /// A key frame began to arrive.
-    pub fn on_keyframe(&mut self) {
+    pub fn on_keyframe(&mut self, now: Micros) {
+        if self.is_wanted && self.tries > 0 {
+            let sample = now.saturating_sub(self.first_asked_us).min(MAX_INTERVAL_US);
+            self.answer_us =
+                if self.answer_us == 0 { sample } else { (self.answer_us + sample) / 2 };
+        }
         self.is_wanted = false;
         self.is_answered = true;
     }
@@ -101,6 +111,9 @@ impl KeyframeBudget {
             return false;
         }
         self.tries += 1;
+        if self.tries == 1 {
+            self.first_asked_us = now;
+        }
         self.asked_us = Some(now);
         (self.is_answered, self.has_gap) = (false, false);
         true
@@ -109,8 +122,10 @@ impl KeyframeBudget {
     fn interval_us(&self, bitrate_bps: u64) -> Micros {
         // The cost rule is about key frames that came. A request that was lost costs nothing.
         if !self.is_answered {
-            let retry_us = (self.rtt_us + ANSWER_US).clamp(MIN_RETRY_US, MIN_INTERVAL_US);
-            return if self.has_gap { MIN_INTERVAL_US } else { retry_us };
+            let answer_us = (self.rtt_us + ANSWER_US).max(self.answer_us * 5 / 4);
+            let least_us = if self.has_gap { MIN_INTERVAL_US } else { MIN_RETRY_US };
+            let doublings = self.tries.saturating_sub(1).min(3);
+            return (answer_us.max(least_us) << doublings).min(MAX_INTERVAL_US);
         }
         let budget_bps = bitrate_bps * MAX_SHARE_PERCENT / 100;
         let cost_us =
@@ -133,7 +148,7 @@ mod tests {
                 sent += 1;
             }
             if step % 50 == 5 {
-                budget.on_keyframe();
+                budget.on_keyframe(1);
             }
         }
         assert!((19..=21).contains(&sent), "{sent} in ten seconds");
@@ -145,7 +160,7 @@ mod tests {
         budget.on_keyframe_size(25_000); // 200 kbit of a 200 kb/s budget = 1 s
         budget.want();
         assert!(budget.poll(1, 1_000_000));
-        budget.on_keyframe();
+        budget.on_keyframe(1);
         budget.want();
         assert_eq!(budget.next_due_us(1_000_000), Some(1_000_001));
         assert_eq!(budget.next_due_us(100_000), Some(1 + MAX_INTERVAL_US));
@@ -163,9 +178,12 @@ mod tests {
         budget.on_gap();
         assert_eq!(budget.next_due_us(1_000_000), Some(1 + MIN_INTERVAL_US));
         assert!(budget.poll(600_000, 1_000_000));
-        assert_eq!(budget.next_due_us(1_000_000), Some(950_000), "an older gap is not the answer");
-        budget.set_rtt(20_000);
-        assert_eq!(budget.next_due_us(1_000_000), Some(600_000 + MIN_RETRY_US));
+        assert_eq!(budget.next_due_us(1_000_000), Some(1_300_000), "the third waits twice as long");
+        budget.on_keyframe(1_200_001);
+        budget.want();
+        assert!(budget.poll(2_000_000, 1_000_000));
+        // This sender answers after 1.2 s: its own queue is long.
+        assert_eq!(budget.next_due_us(1_000_000), Some(3_500_000));
     }
 
     #[test]

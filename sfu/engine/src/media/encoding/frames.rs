@@ -82,7 +82,7 @@ impl Encoding {
         });
         self.key_bytes = u32::from(start.len);
         self.counts.keyframes = self.counts.keyframes.wrapping_add(1);
-        self.budget.on_keyframe();
+        self.budget.on_keyframe(start.arrived_us);
     }
 }
 
