@@ -177,7 +177,8 @@ def allocate(
         subscriptions.slot, subscriptions.kind, subscriptions.area_px, subscriptions.is_fresh
     )
     line = line_up(size, tracks, rungs, current, factor)
-    everything = grant(line, budgets_bps, np.ones(size, np.bool_))
+    margin = np.where(state.was_lowered, GROWTH_MARGIN, 1.0)
+    everything = grant(line, budgets_bps, np.ones(size, np.bool_), margin)
     target = everything.used_bps
     hold_us = _hold(budgets_bps, target, state)
     since_us = np.where(
@@ -189,7 +190,7 @@ def allocate(
     waits = everything.has_growth & ~may_grow
     granted = everything
     if waits.any():
-        kept = grant(line, budgets_bps, ~waits)
+        kept = grant(line, budgets_bps, ~waits, margin)
         granted = kept
     final = rung_of(line, granted, tracks)
     return _finish(

@@ -180,15 +180,26 @@ def _sort_keys(
     return key.astype(np.int16 if is_small else np.int32)
 
 
-def grant(line: Line, budgets_bps: NDArray[np.float64], may_grow: NDArray[np.bool_]) -> Grant:
+def grant(
+    line: Line,
+    budgets_bps: NDArray[np.float64],
+    may_grow: NDArray[np.bool_],
+    margin: NDArray[np.float64],
+) -> Grant:
     """Walk along the lines, granting what fits.
 
     What does not fit ends the walk for its track and for all that rank above it; those that rank
     below may still use what is left. So a larger budget changes the first of these points in
     somebody's favour, and nobody above is worse off. A growth that does not fit ends only growth.
+
+    Args:
+        line: from `line_up`.
+        budgets_bps: (s,).
+        may_grow: (s,) bool.
+        margin: (s,) how many times its cost growth needs.
     """
     granted = line.is_there & (~line.is_growth | may_grow[:, None])
-    limit = np.where(line.is_growth, budgets_bps[:, None] / GROWTH_MARGIN, budgets_bps[:, None])
+    limit = np.where(line.is_growth, (budgets_bps / margin)[:, None], budgets_bps[:, None])
     total = np.cumsum(np.where(granted, line.cost, 0.0), axis=1)
     is_over = granted & (total > limit)
     rows = np.flatnonzero(is_over.any(axis=1))

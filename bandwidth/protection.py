@@ -26,8 +26,9 @@ MAX_COPIES = 3
 MAX_RED_DISTANCE = 2
 
 # (loss, round trip from which it counts, copies). n copies leave loss^(n+1) of random loss: of 30 %
-# two leave 2.7 %. Below these a NACK is answered within the player's buffer (some 150-200 ms).
-_COPIES = ((0.05, 150_000, 1), (0.20, 0, 2), (0.40, 0, 3))
+# two leave 2.7 %. Below these a NACK is answered within the player's buffer (some 150-200 ms). A
+# copy of everything halves the picture, so the few percent of a phone's radio are no reason.
+_COPIES = ((0.08, 150_000, 1), (0.20, 0, 2), (0.40, 0, 3))
 # An Opus frame is 20 ms. Bursts of two need a distance of two, and radio loss of 10 % comes in
 # bursts. Jitsi and this project's measurements: below 2-3 % concealment is not heard.
 _RED = ((0.025, 1), (0.08, 2))

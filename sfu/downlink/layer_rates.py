@@ -17,8 +17,14 @@ __all__ = ["LayerRates"]
 # needs.
 _RISE_US = 700_000.0
 _FALL_US = 6_000_000.0
+# After a pause in looking one look counts for no more than this.
+_TICK_MOST_US = 200_000
 # A rate is measured over a second; before that it is too low.
 _WARM_UP_US = 1_200_000
+# With a key frame in it that second is no measure of the next ones. Where key frames come all the
+# time they are believed after a while.
+_KEY_FRAME_US = 1_200_000
+_MOST_UNSEEN_US = 5_000_000
 # Smaller changes are no news to the allocator.
 _NEWS_SHARE = 0.10
 # A layer that has not flowed yet and was not announced: as browsers divide their bits.
@@ -40,12 +46,14 @@ class LayerRates:
         self._full_bps = np.zeros((capacity, MAX_LAYERS))
         self._shares = np.zeros((capacity, MAX_LAYERS, NUM_TEMPORAL))
         self._first_us = np.zeros((capacity, MAX_LAYERS), np.int64)
+        self._key_frames = np.zeros((capacity, MAX_LAYERS), np.int64)
+        self._keyed_us = np.zeros((capacity, MAX_LAYERS), np.int64)
+        self._seen_us = np.zeros((capacity, MAX_LAYERS), np.int64)
         self._announced_bps = np.zeros((capacity, MAX_LAYERS))
         self._counts = np.zeros(capacity, np.int64)
         self._row_of: dict[int, int] = {}
         self._uses: dict[int, int] = {}
         self._free = list(range(capacity))[::-1]
-        self._updated_us = 0
         self._handles = np.zeros(0, np.int64)
         self._rows = np.zeros(0, np.int64)
 
@@ -70,8 +78,6 @@ class LayerRates:
     def update(self, now_us: int, encodings: Rows) -> npt.NDArray[np.bool_]:
         """Take a look at the encodings; returns which rows have news."""
         has_news = np.zeros(self._counts.shape[0], np.bool_)
-        elapsed_us = max(0, now_us - self._updated_us) if self._updated_us else 100_000
-        self._updated_us = now_us
         if not self._handles.size or not encodings.size:
             return has_news
         at = np.searchsorted(self._handles, encodings["source"])
@@ -84,18 +90,38 @@ class LayerRates:
             self._first_us[rows, layers] > 0, self._first_us[rows, layers], now_us
         )
         is_warm = now_us - self._first_us[rows, layers] >= _WARM_UP_US
-        self._smooth(seen[is_warm], rows[is_warm], layers[is_warm], elapsed_us)
+        is_warm &= self._is_plain(now_us, seen, rows, layers)
+        self._smooth(now_us, seen[is_warm], rows[is_warm], layers[is_warm])
         touched = np.unique(rows)
         has_news[touched] = self._publish(touched)
         return has_news
 
-    def _smooth(
+    def _is_plain(
         self,
+        now_us: int,
         seen: Rows,
         rows: npt.NDArray[np.int64],
         layers: npt.NDArray[np.int64],
-        elapsed_us: int,
+    ) -> npt.NDArray[np.bool_]:
+        """Rates without a key frame in them, or all there are."""
+        count = seen["keyframes"].astype(np.int64)
+        is_keyed = count != self._key_frames[rows, layers]
+        self._key_frames[rows, layers] = count
+        self._keyed_us[rows[is_keyed], layers[is_keyed]] = now_us
+        is_plain = now_us - self._keyed_us[rows, layers] >= _KEY_FRAME_US
+        seen_us = np.maximum(self._seen_us[rows, layers], self._first_us[rows, layers])
+        is_unseen = now_us - seen_us >= _MOST_UNSEEN_US
+        return np.asarray(is_plain | is_unseen, np.bool_)
+
+    def _smooth(
+        self,
+        now_us: int,
+        seen: Rows,
+        rows: npt.NDArray[np.int64],
+        layers: npt.NDArray[np.int64],
     ) -> None:
+        elapsed_us = np.clip(now_us - self._seen_us[rows, layers], 0, _TICK_MOST_US)
+        self._seen_us[rows, layers] = now_us
         now_bps = seen["bitrate_bps"].astype(np.float64)
         before_bps = self._full_bps[rows, layers]
         tau_us = np.where(now_bps > before_bps, _RISE_US, _FALL_US)
@@ -153,7 +179,8 @@ class LayerRates:
         self._counts[row] = min(max(1, num_layers), MAX_LAYERS)
         for values in (self.rates_bps, self._full_bps, self._shares, self._announced_bps):
             values[row] = 0
-        self._first_us[row] = 0
+        for times in (self._first_us, self._key_frames, self._keyed_us, self._seen_us):
+            times[row] = 0
         for layer, rate_bps in enumerate(announced_bps[:MAX_LAYERS]):
             self._announced_bps[row, layer] = max(0, rate_bps)
         self._index()
@@ -168,6 +195,7 @@ class LayerRates:
     def _grow(self) -> None:
         count = self._counts.shape[0]
         self._free = list(range(count, 2 * count))[::-1]
-        for name in ("rates_bps", "_full_bps", "_shares", "_first_us", "_announced_bps", "_counts"):
-            values = getattr(self, name)
+        for name, values in vars(self).copy().items():
+            if not isinstance(values, np.ndarray) or name in ("_handles", "_rows"):
+                continue
             setattr(self, name, np.concatenate([values, np.zeros_like(values)]))

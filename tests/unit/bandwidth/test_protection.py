@@ -92,11 +92,15 @@ def test_it_goes_off_only_after_a_while() -> None:
 def test_loss_on_the_edge_does_not_flicker() -> None:
     line = Line()
     seen = set()
-    line.run(5, loss=0.06)
+    line.run(5, loss=0.10)
     for _ in range(20):
-        seen.add(line.run(1, loss=0.04))
         seen.add(line.run(1, loss=0.06))
-    assert seen == {(1, 1)}
+        seen.add(line.run(1, loss=0.10))
+    assert seen == {(1, 2)}
+
+
+def test_the_few_percent_of_a_radio_are_left_to_retransmission() -> None:
+    assert Line().run(10, loss=0.05) == (0, 1)
 
 
 def test_room_on_the_edge_does_not_flicker() -> None:

@@ -16,15 +16,17 @@ class Watched:
         self.row = self.rates.acquire(7, num_layers, announced)
         self.now_us = 1_000_000
         self.news = 0
+        self.keys = 1
 
-    def see(self, seconds: float, *bps: int, temporal: int = 3) -> None:
+    def see(self, seconds: float, *bps: int, temporal: int = 3, keys: bool = False) -> None:
+        self.keys += 1 if keys else 0
         rows = np.zeros(len(bps), _engine.ENCODING_DTYPE)
         rows["source"], rows["encoding"] = 7, np.arange(len(bps))
         rows["bitrate_bps"] = bps
         rows["is_active"] = rows["bitrate_bps"] > 0
         rows["bitrate_t0_bps"] = rows["bitrate_bps"] * 0.4
         rows["bitrate_t1_bps"] = rows["bitrate_bps"] * 0.6
-        rows["num_temporal"] = temporal
+        rows["num_temporal"], rows["keyframes"] = temporal, self.keys
         for _ in range(round(seconds * 10)):
             self.news += int(self.rates.update(self.now_us, rows).any())
             self.now_us += 100_000
@@ -77,9 +79,17 @@ def test_one_key_frame_is_no_news() -> None:
     source = Watched()
     source.see(5.0, 100_000, 300_000, 900_000)
     before = source.news
-    source.see(0.1, 112_000, 330_000, 990_000)
-    source.see(2.0, 100_000, 300_000, 900_000)
+    source.see(1.0, 180_000, 450_000, 1_400_000, keys=True)
+    source.see(5.0, 100_000, 300_000, 900_000)
     assert source.news == before
+
+
+def test_key_frames_all_the_time_are_believed() -> None:
+    source = Watched()
+    source.see(5.0, 100_000, 300_000, 900_000)
+    for _ in range(60):
+        source.see(0.5, 180_000, 450_000, 1_400_000, keys=True)
+    assert source.full()[2] > 1_100_000
 
 
 def test_motion_is_believed_soon_and_stillness_late() -> None:
