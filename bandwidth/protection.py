@@ -38,9 +38,12 @@ _OFF_DELAY_US = 5_000_000
 # Loss is smoothed towards a rise fast and towards a fall slowly: 100 ms hold 5-50 packets.
 _RISE_US = 600_000.0
 _FALL_US = 4_000_000.0
-# Redundant audio may take at most this part of the whole line: plain audio and a picture beat
-# redundant audio alone.
-_RED_SHARE = 0.65
+# Redundant audio leaves room for the least of pictures, or takes at most this part of the line:
+# plain audio and a picture beat redundant audio alone.
+_RED_SHARE = 0.5
+_BASE_MARGIN = 1.2
+# Redundancy that did not fit is not tried again at once: each try takes what the picture has.
+_RAISE_DELAY_US = 4_000_000
 _GROWTH_MARGIN = 1.2
 
 
@@ -52,6 +55,7 @@ class Protection(NamedTuple):
         red: (s,) int8, 0 … `MAX_RED_DISTANCE` earlier frames in each audio packet.
         loss: (s,) float64, smoothed, 0 … 1.
         calm_since_us: (s,) int64, since when less would do; 0 = it would not.
+        limited_us: (s,) int64, when something had to go for want of room; 0 = never.
         updated_us: when that was.
     """
 
@@ -59,6 +63,7 @@ class Protection(NamedTuple):
     red: NDArray[np.int8]
     loss: NDArray[np.float64]
     calm_since_us: NDArray[np.int64]
+    limited_us: NDArray[np.int64]
     updated_us: int
 
 
@@ -68,6 +73,7 @@ def start_protection(size: int) -> Protection:
         np.zeros(size, np.int8),
         np.zeros(size, np.int8),
         np.zeros(size),
+        np.zeros(size, np.int64),
         np.zeros(size, np.int64),
         0,
     )
@@ -109,7 +115,8 @@ def choose_protection(
     red_on, red_keep = _wanted_red(smooth), _wanted_red(smooth / _OFF_SHARE)
     copies_on, copies_keep = _wanted_copies(smooth, rtt), _wanted_copies(smooth / _OFF_SHARE, rtt)
 
-    has_room = ~congested
+    was_limited = (state.limited_us > 0) & (now_us - state.limited_us < _RAISE_DELAY_US)
+    has_room = ~congested & ~was_limited
     red = np.where(has_room, np.maximum(state.red, red_on), state.red)
     copies = np.where(has_room, np.maximum(state.copies, copies_on), state.copies)
     is_calm = (red > red_keep) | (copies > copies_keep)
@@ -120,14 +127,17 @@ def choose_protection(
     red = np.where(goes_off, np.minimum(red, red_keep), red)
     copies = np.where(goes_off, np.minimum(copies, copies_keep), copies)
     # Room decides last and at once: what does not fit would push out the originals.
-    red = _limit(red, state.red, budget * _RED_SHARE, audio)
-    copies = _limit(copies, state.copies, budget - audio * (1 + red), base)
+    least = base * cost_factor(np.zeros_like(base), smooth) * _BASE_MARGIN
+    red = _limit(red, state.red, np.maximum(budget * _RED_SHARE, budget - least), audio)
+    # With the margin that a picture needs to begin, or copies would keep it from beginning.
+    copies = _limit(copies, state.copies, budget - audio * (1 + red), base * _BASE_MARGIN)
     copies = np.where(base > 0, copies, 0)
     return Protection(
         copies.astype(np.int8),
         red.astype(np.int8),
         smooth,
         calm_since_us.astype(np.int64),
+        np.where((red < state.red) & ~goes_off, now_us, state.limited_us).astype(np.int64),
         now_us,
     )
 

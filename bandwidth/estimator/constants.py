@@ -85,6 +85,8 @@ class Constants:
     observation_packets: int = 5
     observation_weight: float = 0.9
     min_observations: int = 3
+    early_observations: int = 12
+    early_share: float = 0.7
     negligible_loss: float = 0.02
     inherent_min: float = 0.001
     inherent_max: float = 0.5

@@ -181,6 +181,7 @@ class Estimator:
                 new,
                 self._rates.target_bps,
                 self._arrivals.smooth_bps,
+                self._queues.queue_us,
                 now_us,
                 self._constants,
             )

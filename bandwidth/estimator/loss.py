@@ -113,6 +113,7 @@ def limit_by_loss(
     slots: NDArray[np.intp],
     delay_bps: Floats,
     arriving_bps: Floats,
+    queue_us: Floats,
     now_us: int,
     constants: Constants,
 ) -> None:
@@ -123,6 +124,7 @@ def limit_by_loss(
         slots: which.
         delay_bps: (capacity,) what the delay allows.
         arriving_bps: (capacity,) what arrives, 0 = not known.
+        queue_us: (capacity,) what waits on the way, NaN = not known.
         now_us: time.
         constants: tuning.
     """
@@ -147,6 +149,12 @@ def limit_by_loss(
     )
     best, inherent = _most_likely(losses, slots, candidates, constants)
     best = np.minimum(best, _upper_bound(losses.average[slots], constants))
+    # What a line loses by nature is learned in its first seconds. Until then losses without a queue
+    # do not take the picture from who has just joined.
+    is_early = losses.num_held[slots] < constants.early_observations
+    is_early &= ~(queue_us[slots] > constants.quiet_queue_us)
+    early_bps = constants.early_share * delay_bps[slots]
+    best = np.where(is_early, np.maximum(best, early_bps), best)
     best = np.maximum(best, constants.min_bps)
     _remember(losses, slots, current, best, now_us, constants)
     losses.inherent[slots] = inherent

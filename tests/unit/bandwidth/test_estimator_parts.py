@@ -29,7 +29,9 @@ def feed_losses(rates_bps: list[float], loss_of: object, *, seed: int = 1) -> Lo
         batch, _ = sort_rows(feedback_of(table), now_us + 1_000_000, np.ones(1, np.bool_), DEFAULTS)
         new = observe(losses, batch, missing, DEFAULTS)
         arriving = np.array([rate_bps * (1 - float(lost.mean()))])
-        limit_by_loss(losses, new, np.array([max(rates_bps)]), arriving, now_us, DEFAULTS)
+        limit_by_loss(
+                losses, new, np.array([max(rates_bps)]), arriving, np.zeros(1), now_us, DEFAULTS
+            )
         now_us += 250_000
     return losses
 
