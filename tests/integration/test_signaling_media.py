@@ -166,7 +166,7 @@ async def test_a_client_that_never_answers_is_let_go(server: RunningServer) -> N
     async with raw_socket(server, "mute") as socket:
         kinds = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(25):
+            async with asyncio.timeout(40):
                 async for message in socket:
                     response = signal.SignalResponse.FromString(message.data)
                     kinds.append(response.WhichOneof("message"))
