@@ -17,6 +17,8 @@ __all__ = ["LadderState", "Step", "start_ladder", "update_ladder"]
 # A worse step is shown once it has lasted this long: the allocator's first answer to a dip is often
 # taken back by its next one. Losing the picture altogether is told at once.
 _WORSE_DELAY_US = 300_000
+# Stills are few and small; whether even they do not fit shows only after some of them.
+_SILENCE_DELAY_US = 6_000_000
 # A better one must last, or words come and go with every probe.
 _BETTER_DELAY_US = 1_500_000
 
@@ -69,7 +71,9 @@ def update_ladder(now_us: int, raw_step: ArrayLike, state: LadderState) -> Ladde
     goes_on = (raw != state.step) & (state.next_step != state.step) & (is_worse == was_worse)
     since_us = np.where(goes_on, state.since_us, now_us)
     delay_us = np.where(is_worse, _WORSE_DELAY_US, _BETTER_DELAY_US)
-    is_at_once = is_worse & (raw >= Step.STILLS)
-    is_due = (raw != state.step) & (is_at_once | (now_us - since_us >= delay_us))
-    step = np.where(is_due, raw, state.step).astype(np.int8)
+    delay_us = np.where(raw == Step.AUDIO_ONLY, _SILENCE_DELAY_US, delay_us)
+    is_due = (raw != state.step) & (now_us - since_us >= delay_us)
+    step = np.where(is_due, raw, state.step)
+    step = np.where(is_worse & (raw >= Step.STILLS), np.maximum(step, Step.STILLS), step)
+    step = step.astype(np.int8)
     return LadderState(step, raw, since_us.astype(np.int64))

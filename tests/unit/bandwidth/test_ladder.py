@@ -35,7 +35,15 @@ def test_a_worse_step_is_shown_soon_and_a_better_one_later() -> None:
 def test_losing_the_picture_is_told_at_once() -> None:
     shown = Shown()
     assert shown.run(Step.STILLS, 0.1) == Step.STILLS
-    assert shown.run(Step.AUDIO_ONLY, 0.1) == Step.AUDIO_ONLY
+    assert shown.run(Step.AUDIO_ONLY, 5.9) == Step.STILLS
+    assert shown.run(Step.AUDIO_ONLY, 0.3) == Step.AUDIO_ONLY
+
+
+def test_whether_not_even_stills_fit_shows_after_some_of_them() -> None:
+    shown = Shown()
+    assert shown.run(Step.AUDIO_ONLY, 0.1) == Step.STILLS
+    assert shown.run(Step.STILLS, 1.0) == Step.STILLS
+    assert shown.run(Step.AUDIO_ONLY, 5.0) == Step.STILLS
 
 
 def test_falling_step_by_step_is_told_in_time() -> None:

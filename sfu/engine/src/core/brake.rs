@@ -11,6 +11,9 @@ use crate::media::twcc::Reported;
 const QUEUE_US: i64 = 150_000;
 /// Growth between two feedbacks that counts.
 const GROWTH_US: i64 = 5_000;
+/// A shorter one is, too, where the delay grows faster than time goes by: less than half of what is
+/// sent arrives, and every further 100 ms cost sound more than that.
+const STEEP_QUEUE_US: i64 = 70_000;
 /// Rate after braking, in percent of what arrived.
 const KEPT_PERCENT: u64 = 85;
 /// Two brakings are at least this far apart: the first has to reach the feedback.
@@ -232,7 +235,7 @@ impl Brake {
         }
         self.acked[self.num_acked % MAX_ACKED] = (rows.received_us, rows.bytes);
         self.num_acked += 1;
-        let is_growing = self.update_queue(now, &rows);
+        let is_growing = self.update_queue(now, gap_us, &rows);
         let may_brake =
             silent_for_us.is_none() && now.saturating_sub(self.braked_us) >= INTERVAL_US;
         let queued_bytes = (is_growing && may_brake).then(|| self.brake(now, rows.sent_us));
@@ -240,7 +243,7 @@ impl Brake {
     }
 
     /// The shortest of the last transits stands for the queue: jitter only ever adds to one.
-    fn update_queue(&mut self, now: Micros, rows: &Rows) -> bool {
+    fn update_queue(&mut self, now: Micros, gap_us: Micros, rows: &Rows) -> bool {
         let transits = &rows.last_transits[..rows.num_received.min(3)];
         let shortest = transits.iter().copied().min().unwrap_or(i64::MAX);
         if now.saturating_sub(self.base_us) >= BASE_US {
@@ -250,7 +253,9 @@ impl Brake {
         self.base[1] = self.base[1].min(shortest);
         let base = self.base[0].min(self.base[1]);
         let before_us = std::mem::replace(&mut self.queue_us, shortest.saturating_sub(base));
-        self.queue_us > QUEUE_US && self.queue_us > before_us.saturating_add(GROWTH_US)
+        let growth_us = self.queue_us.saturating_sub(before_us);
+        let is_steep = self.queue_us > STEEP_QUEUE_US && growth_us > gap_us as i64;
+        is_steep || (self.queue_us > QUEUE_US && growth_us > GROWTH_US)
     }
 
     fn brake(&mut self, now: Micros, reported_us: Micros) -> i64 {

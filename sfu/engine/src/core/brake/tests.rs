@@ -80,6 +80,18 @@ fn a_queue_that_grows_cuts_the_rate_to_what_arrives() {
 }
 
 #[test]
+fn a_cliff_is_braked_at_before_the_queue_is_long() {
+    let mut link = Link::new(3_000_000);
+    link.send(1_000_000, 8_000);
+    let cliff = link.now;
+    link.rate_bps = 120_000;
+    link.send(400_000, 8_000);
+    let (braked, _) = link.verdicts[0];
+    // Two feedbacks and the way back; with the rule for slow growth it is one feedback more.
+    assert!(braked - cliff <= 150_000 + RTT, "{} us", braked - cliff);
+}
+
+#[test]
 fn a_longer_way_is_no_queue() {
     let mut link = Link::new(2_000_000);
     link.send(2_000_000, 10_000);
