@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 __all__ = ["grant_thin"]
 
-# What is begun needs a margin. What runs is kept through a dip: starting again costs a key frame and
-# half a second of standing picture, and the pacer leaves frames out where it has to.
+# What is begun needs a margin. What runs is kept through a dip: starting again costs a key frame
+# and half a second of standing picture, and the pacer leaves frames out where it has to.
 _GROWTH_MARGIN = 1.15
 _KEEP_MARGIN = 0.75
 

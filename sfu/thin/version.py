@@ -1,4 +1,4 @@
-"""The thin version of one source: read the lowest layer, decode, make small, feed a local source."""
+"""The thin version of one source: read its lowest layer, make it small, feed a local source."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ def feed_losses(rates_bps: list[float], loss_of: object, *, seed: int = 1) -> Lo
         new = observe(losses, batch, missing, DEFAULTS)
         arriving = np.array([rate_bps * (1 - float(lost.mean()))])
         limit_by_loss(
-                losses, new, np.array([max(rates_bps)]), arriving, np.zeros(1), now_us, DEFAULTS
-            )
+            losses, new, np.array([max(rates_bps)]), arriving, np.zeros(1), now_us, DEFAULTS
+        )
         now_us += 250_000
     return losses
 
