@@ -36,7 +36,9 @@ impl Peer {
             let (mut kernel, mut segment) = (None, len);
             for each in message.cmsgs().into_iter().flatten() {
                 match each {
-                    ControlMessageOwned::ScmTimestampns(time) => kernel = Some(Duration::from(time)),
+                    ControlMessageOwned::ScmTimestampns(time) => {
+                        kernel = Some(Duration::from(time))
+                    }
                     ControlMessageOwned::UdpGroSegments(size) => segment = size.max(1) as usize,
                     _ => {}
                 }
