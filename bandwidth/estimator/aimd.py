@@ -114,7 +114,7 @@ def _decrease(
     # A short queue means that about what is sent goes through, whatever the reports that came say:
     # on a line that loses three of ten, some reports are always missing.
     sends = np.minimum(target, seen.sent_bps)
-    is_short = np.nan_to_num(seen.queue_us) < constants.brake_queue_us
+    is_short = np.nan_to_num(seen.queue_us) < constants.short_queue_us
     lowered = np.where(is_short, np.maximum(lowered, constants.short_beta * sends), lowered)
     # Who sends little shows little: a step down, not down to the little.
     lowered = np.where(seen.is_idle, np.maximum(lowered, constants.idle_beta * target), lowered)

@@ -37,11 +37,11 @@ class Arrivals(Columns):
     }
 
     def current_bps(self, slots: NDArray[np.intp], constants: Constants) -> Floats:
-        """What arrives now: smoothed, but where it fell suddenly, and half of a sudden rise."""
+        """What arrives now: smoothed, but where it fell suddenly, and most of a sudden rise."""
         smooth, last = self.smooth_bps[slots], self.last_bps[slots]
         is_stale = (smooth == 0) | (last < constants.rate_jump * smooth)
         has_risen = last * constants.rate_jump > smooth
-        return np.where(is_stale, last, np.where(has_risen, np.sqrt(smooth * last), smooth))
+        return np.where(is_stale, last, np.where(has_risen, smooth**0.3 * last**0.7, smooth))
 
 
 def measure_arrivals(

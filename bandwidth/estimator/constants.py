@@ -65,6 +65,7 @@ class Constants:
     # Additive increase, multiplicative decrease.
     beta: float = 0.85
     short_beta: float = 0.75
+    short_queue_us: float = 150_000.0
     idle_share: float = 0.65
     idle_beta: float = 0.7
     growth_per_s: float = 1.08
@@ -132,6 +133,7 @@ class Constants:
     recovery_below: float = 0.66
     starved_bps: float = 200_000.0
     broken_share: float = 0.6
+    broken_pause_us: float = 5_000_000.0
     promise_us: int = 3_000_000
     good_half_life_s: float = 60.0
 

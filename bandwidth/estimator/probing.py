@@ -255,7 +255,7 @@ def remember_good(
     probes.good_bps[:] = np.maximum(promised, probes.proven_bps)
     probes.promised_us[is_broken] = -_FAR
     is_far = _is_far_below(probes, target_bps, constants)
-    pause = np.where(is_far, constants.recovery_interval_max_us, constants.probe_interval_max_us)
+    pause = np.where(is_far, constants.recovery_interval_max_us, constants.broken_pause_us)
     later_us = now_us + pause.astype(np.int64)
     probes.interval_us[is_broken] = pause[is_broken]
     probes.next_us[is_broken] = np.maximum(probes.next_us, later_us)[is_broken]

@@ -324,7 +324,8 @@ class Downlink:
             cost_factor=factor[picked],
         )
         self._states.put_allocator(picked, found.state)
-        thin = thin_out(self._table, rows, wanted, found, budgets_bps[picked], factor[picked])
+        loss = self._states.protection.loss[picked]
+        thin = thin_out(self._table, rows, wanted, found, budgets_bps[picked], factor[picked], loss)
         columns.used_bps[picked] = thin.used_bps
         columns.needed_bps[picked] = found.needed_bps
         columns.base_bps[picked] = thin.base_bps

@@ -15,6 +15,10 @@ from sfu.thin import THIN_BPS
 
 __all__ = ["Thinned", "thin_out"]
 
+# Retransmission of a 360p layer (three packets a frame) keeps up below this.
+_HIGH_LOSS = 0.15
+_ROOM = 1.2
+
 
 class Thinned(NamedTuple):
     """What comes out.
@@ -39,6 +43,7 @@ def thin_out(
     found: allocator.Allocation,
     budgets_bps: npt.NDArray[np.float64],
     factor: npt.NDArray[np.float64],
+    loss: npt.NDArray[np.float64],
 ) -> Thinned:
     """Fill up an allocation.
 
@@ -49,6 +54,7 @@ def thin_out(
         found: what it granted.
         budgets_bps: (s,) as it was given.
         factor: (s,) what a bit of video costs with its protection.
+        loss: (s,) 0 … 1.
     """
     size = budgets_bps.shape[0]
     # Slides that cannot be read are better as sharp stills.
@@ -64,8 +70,11 @@ def thin_out(
     )
     count = np.bincount(wanted.slot[is_thin], minlength=size)
     is_possible = np.bincount(wanted.slot[can_have], minlength=size) > 0
-    # Where much is lost, a thin version with copies arrives and a layer without does not.
-    base_bps = np.where(is_possible, np.minimum(found.base_bps, THIN_BPS), found.base_bps)
+    # Where much is lost, a thin version with copies arrives and a layer without does not. Where
+    # less is lost, copies must not keep out a layer that fits without them.
+    is_better = (loss >= _HIGH_LOSS) | (found.base_bps * _ROOM > budgets_bps)
+    least_bps = np.minimum(found.base_bps, THIN_BPS)
+    base_bps = np.where(is_possible & is_better, least_bps, found.base_bps)
     step = np.where(count > 0, np.minimum(found.step, Step.QUARTER_RATE), found.step)
     return Thinned(
         is_thin, found.used_bps + count * THIN_BPS * factor, base_bps, step.astype(np.int8)

@@ -60,6 +60,7 @@ class ThinEncoder:
         self._context: VideoCodecContext | None = None
         self._shown_us: int | None = None
         self._key_us = 0
+        self._pts = 0
 
     def encode(self, picture: VideoFrame, captured_us: int) -> list[bytes]:
         """The frames made of a picture: none where the last one was just now, else one.
@@ -75,8 +76,10 @@ class ThinEncoder:
         if context is None or (context.width, context.height) != (scaled.width, scaled.height):
             context = self._context = _open(self._codec, scaled.width, scaled.height)
             self._key_us = captured_us - _KEY_EVERY_US
+        # Encoders take no time that stands still or steps back.
+        self._pts += 100_000 if last_us is None else max(1, min(captured_us - last_us, 1_000_000))
         self._shown_us = captured_us
-        scaled.pts, scaled.time_base = captured_us, _CLOCK
+        scaled.pts, scaled.time_base = self._pts, _CLOCK
         scaled.pict_type = PictureType.NONE
         if not 0 <= captured_us - self._key_us < _KEY_EVERY_US:
             self._key_us = captured_us

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from livekit import rtc
@@ -11,6 +11,7 @@ from sdk_client import sdk_clients, see_bars, until
 from signaling_server import RunningServer, run_server
 
 from sfu.downlink import Step
+from sfu.ids import Layers
 from sfu.source import Sink
 from sfu.transport import Transport
 
@@ -53,3 +54,38 @@ async def test_a_subscriber_is_measured_and_gets_everything(server: RunningServe
         assert downlink.step_of(line) is Step.FULL
         counters = server.media.counters()
         assert counters.get("downlink_errors", 0) == counters.get("callback_errors", 0) == 0
+
+
+async def test_the_thin_version_goes_on_where_the_layers_were(server: RunningServer) -> None:
+    async with sdk_clients(server, "alice", "bob") as (alice, bob):
+        await alice.publish_bars(simulcast=True)
+        track = await bob.track("video")
+        await see_bars(track)
+        sink = await until(lambda: video_of(line_of(server, "bob")))
+        assert server.media.downlink is not None
+        server.media.downlink.stop()
+        stream = rtc.VideoStream(track)
+        try:
+            sink.grant(Layers(0, 7, False), is_thin=True)
+            assert sink.is_thin
+            await next_frame(stream, lambda frame: max(frame.width, frame.height) == 320)
+            sink.grant(Layers(1, 7, False))
+            assert not sink.is_thin
+            await next_frame(stream, lambda frame: max(frame.width, frame.height) > 320)
+        finally:
+            await stream.aclose()
+        counters = server.media.counters()
+        assert counters["thin_started"] == 1
+        assert counters["thin_frames"] > 0
+        assert counters.get("thin_broken", 0) == 0
+
+
+async def next_frame(
+    stream: rtc.VideoStream, is_right: Callable[[rtc.VideoFrame], bool]
+) -> rtc.VideoFrame:
+    """The next frame of a kind, within some seconds."""
+    async with asyncio.timeout(8.0):
+        async for event in stream:
+            if is_right(event.frame):
+                return event.frame
+    raise AssertionError("the stream has ended")

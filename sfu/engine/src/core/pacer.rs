@@ -12,11 +12,11 @@ use super::probe::Cluster;
 
 /// Video leaves at most this much faster than the budget, in percent, so that the packets of one
 /// frame do not wait for the next. The average is held by [`SHARE_US`].
-const PACE_PERCENT: i64 = 150;
+const PACE_PERCENT: i64 = 125;
 /// What may leave at once, as time of the budget: about the queue that a burst makes in the link.
 const BURST_US: i64 = 40_000;
 /// What a pause saves up for a key frame, as time of the budget.
-const SHARE_US: i64 = 250_000;
+const SHARE_US: i64 = 150_000;
 /// One packet may always be saved up for, however small the budget.
 const PACKET_BYTES: i64 = 1200;
 /// Those that wait are served on a common grid, so that many peers are one wake-up.
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_average_is_the_budget_and_a_pause_saves_a_quarter_second() {
+    fn the_average_is_the_budget_and_a_pause_saves_little() {
         for rate_bps in [50_000u32, 300_000, 3_000_000, 100_000_000] {
             let mut pacer = paced(rate_bps);
             let sent = send_all(&mut pacer, 1_000_000, 10_000_000);
@@ -233,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_leaves_at_one_and_a_half_times_the_budget() {
+    fn a_frame_leaves_a_quarter_faster_than_the_budget() {
         let mut pacer = paced(800_000);
         let sent = send_all(&mut pacer, 1_000_000, 200_000);
-        // 40 ms of burst and 200 ms at 150 kB/s.
-        assert!((33_000..=36_000).contains(&sent), "{sent}");
+        // 40 ms of burst and 200 ms at 125 kB/s.
+        assert!((28_000..=31_000).contains(&sent), "{sent}");
     }
 
     #[test]
