@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from bandwidth.estimator import Estimates
 
-__all__ = ["Belief", "believe", "has_queue", "pace", "reserve_audio", "start_belief"]
+__all__ = [
+    "Belief",
+    "believe",
+    "find_strong",
+    "has_queue",
+    "pace",
+    "reserve_audio",
+    "start_belief",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -94,14 +102,19 @@ def has_queue(estimates: Estimates, is_braking: Bools) -> Bools:
     return np.asarray((queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled)
 
 
+def find_strong(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
+    """Lines without a sign of weakness for some seconds that carry far more than is needed."""
+    is_strong = now_us - belief.calm_since_us >= _STRONG_AFTER_US
+    return np.asarray(is_strong & (belief.budget_bps >= _STRONG_MARGIN * needed_bps))
+
+
 def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:
     """What the engine is told: the budget, or far more on a line that is known to be strong.
 
     Pacing costs wake-ups and smaller bundles; a viewer beside the server needs none. It stays on,
     though, as the engine's emergency brake goes with it.
     """
-    is_strong = now_us - belief.calm_since_us >= _STRONG_AFTER_US
-    is_strong &= belief.budget_bps >= _STRONG_MARGIN * needed_bps
+    is_strong = find_strong(now_us, belief, needed_bps)
     return np.where(
         is_strong, np.maximum(belief.budget_bps, _STRONG_PACE * needed_bps), belief.budget_bps
     )

@@ -13,6 +13,8 @@ class DownlinkConfig:
 
     Attributes:
         interval_s: between two looks at all lines.
+        calm_interval_s: the same while all lines are strong and nothing is new; the engine's brake
+            needs no turn, and it takes budgets for stale after a second.
         start_bps: believed of a line that nobody has seen yet: low enough for 4G (mediasoup).
         cellular_start_bps: the same where the client says that it is on a mobile network, or where
             connecting was slow.
@@ -23,6 +25,7 @@ class DownlinkConfig:
     """
 
     interval_s: float = 0.1
+    calm_interval_s: float = 0.4
     start_bps: int = 600_000
     cellular_start_bps: int = 300_000
     slow_handshake_s: float = 0.4

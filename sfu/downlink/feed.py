@@ -11,7 +11,7 @@ from bandwidth import estimator
 from sfu.downlink.lines import Lines
 from sfu.stats import Rows
 
-__all__ = ["Measured", "describe_lines", "read_feedback", "read_transports"]
+__all__ = ["Measured", "describe_lines", "fit_estimates", "read_feedback", "read_transports"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -96,3 +96,12 @@ def read_feedback(lines: Lines, twcc: Rows) -> estimator.Feedback:
         size_bytes=rows["size_bytes"].astype(np.int32),
         probe=rows["probe"].astype(np.int64),
     )
+
+
+def fit_estimates(estimates: estimator.Estimates, capacity: int) -> estimator.Estimates:
+    """The estimator grows by itself, in steps of its own and only for lines it knows."""
+    columns = {}
+    for name, values in estimates._asdict().items():
+        more = max(0, capacity - values.shape[0])
+        columns[name] = np.concatenate([values[:capacity], np.zeros(more, values.dtype)])
+    return estimator.Estimates(**columns)

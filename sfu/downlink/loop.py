@@ -13,9 +13,8 @@ from bandwidth import allocator, ladder, protection
 from bandwidth.estimator import Estimates, Estimator, ProbeOrder
 from bandwidth.ladder import Step
 from sfu import engine as _engine
-from sfu.downlink import budget
+from sfu.downlink import budget, feed
 from sfu.downlink.config import DownlinkConfig
-from sfu.downlink.feed import Measured, describe_lines, read_feedback, read_transports
 from sfu.downlink.layer_rates import LayerRates
 from sfu.downlink.lines import Lines
 from sfu.downlink.memory import LineMemory, network_of
@@ -47,6 +46,7 @@ _PROVEN = 1.05
 _SETTLED_ROOM = 1.4  # of what it started with; measured rates differ from announced ones
 _FIRST_SHARE = 0.5
 _NEW_US = 3_000_000
+_CALM_ROWS = 40_000  # of feedback in one turn; the engine keeps 65 536
 # What the engine says it sent covers one second, and is up to 100 ms old.
 _SENT_WINDOW_US = 1_200_000
 
@@ -69,9 +69,9 @@ class Downlink:
         self._orders = Orders(registry)
         self._states = States.start(self._lines.capacity)
         self._target_bps = np.zeros(self._lines.capacity)
-        self._ticked_us = 0
-        self._remembered_us = 0
-        self._ticker = Ticker(self._config.interval_s, self._run)
+        self._ticked_us = self._remembered_us = 0
+        self._num_rows = 0.0  # a second
+        self._ticker = Ticker(self._run, self._config.interval_s, self._config.calm_interval_s)
 
     def start(self) -> None:
         """Begin to look at the lines, in the running event loop."""
@@ -109,6 +109,7 @@ class Downlink:
 
     def add(self, sink: Sink) -> None:
         """A new subscription; one of video follows its wish from now on."""
+        self._ticker.hurry()
         slot = self._lines.open(sink.transport, self._start_bps(sink.transport))
         self._fit_capacity()
         columns = self._lines.columns
@@ -139,6 +140,7 @@ class Downlink:
 
     def set_wish(self, sink: Sink, wish: Wish) -> None:
         """A player shows a track otherwise; answered at the next turn, without waiting."""
+        self._ticker.hurry()
         row = self._table.row_of(sink)
         slot = self._lines.find(sink.transport.handle)
         if row is not None and slot is not None:
@@ -186,14 +188,17 @@ class Downlink:
         twcc = parse_rows(engine.drain_twcc(), _engine.TWCC_DTYPE)
         if not len(self._lines):
             return
+        self._num_rows = len(twcc) * 1e6 / max(elapsed_us, 1)
         transports = parse_rows(engine.snapshot_transports(), _engine.TRANSPORT_DTYPE)
         encodings = parse_rows(engine.snapshot_encodings(), _engine.ENCODING_DTYPE)
-        measured = read_transports(self._lines, transports)
+        measured = feed.read_transports(self._lines, transports)
         self._open_estimates(now_us)
         estimates, probes = self._estimator.update(
-            now_us, read_feedback(self._lines, twcc), describe_lines(self._lines, measured)
+            now_us,
+            feed.read_feedback(self._lines, twcc),
+            feed.describe_lines(self._lines, measured),
         )
-        estimates = _fit_to(estimates, self._lines.capacity)
+        estimates = feed.fit_estimates(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
         reserve_bps = self._take_audio(elapsed_us, measured)
         self._believe(now_us, estimates, measured, reserve_bps)
@@ -226,7 +231,7 @@ class Downlink:
             columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
             self._states.reset(int(slot))
 
-    def _take_audio(self, elapsed_us: int, measured: Measured) -> npt.NDArray[np.float64]:
+    def _take_audio(self, elapsed_us: int, measured: feed.Measured) -> npt.NDArray[np.float64]:
         """Keep what plain audio takes, and return the reserve, redundancy included."""
         columns = self._lines.columns
         red = self._states.protection.red
@@ -245,7 +250,7 @@ class Downlink:
         self,
         now_us: int,
         estimates: Estimates,
-        measured: Measured,
+        measured: feed.Measured,
         reserve_bps: npt.NDArray[np.float64],
     ) -> None:
         self._states.belief = budget.believe(
@@ -257,7 +262,7 @@ class Downlink:
             is_braking=measured.is_braking,
         )
 
-    def _protect(self, now_us: int, estimates: Estimates, measured: Measured) -> None:
+    def _protect(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:
         columns = self._lines.columns
         before = self._states.protection
         self._states.protection = protection.choose_protection(
@@ -343,6 +348,12 @@ class Downlink:
         reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
         paced_bps = budget.pace(now_us, self._states.belief, columns.needed_bps + reserve_bps)
         is_paced = columns.has_estimate & (columns.videos > 0)
+        is_strong = budget.find_strong(
+            now_us, self._states.belief, columns.needed_bps + reserve_bps
+        )
+        is_done = is_strong & columns.has_estimate & ~columns.is_dirty & (columns.due_us == 0)
+        is_little = self._num_rows * self._config.calm_interval_s < _CALM_ROWS
+        self._ticker.is_calm = is_little and bool(is_done[columns.is_open].all())
         self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0))
         for order in probes:
             transport = self._lines.transports[order.slot]
@@ -386,12 +397,3 @@ class Downlink:
         if more > 0:
             self._states.grow(more)
             self._target_bps = np.concatenate([self._target_bps, np.zeros(more)])
-
-
-def _fit_to(estimates: Estimates, capacity: int) -> Estimates:
-    """The estimator grows by itself, in steps of its own and only for lines it knows."""
-    columns = {}
-    for name, values in estimates._asdict().items():
-        more = max(0, capacity - values.shape[0])
-        columns[name] = np.concatenate([values[:capacity], np.zeros(more, values.dtype)])
-    return Estimates(**columns)

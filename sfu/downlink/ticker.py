@@ -19,35 +19,58 @@ class Ticker:
 
     Attributes:
         is_late: the last turns came far too late.
+        is_calm: turns may come at the calm interval, until somebody hurries.
     """
 
-    def __init__(self, interval_s: float, call: Callable[[], None]) -> None:
+    def __init__(
+        self, call: Callable[[], None], interval_s: float, calm_interval_s: float | None = None
+    ) -> None:
         """Starts nothing. What `call` raises is its own affair: it must not."""
         self._interval_s = interval_s
+        self._calm_interval_s = interval_s if calm_interval_s is None else calm_interval_s
         self._call = call
         self._due_s = 0.0
         self._num_late = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._is_stopped = True
         self.is_late = False
+        self.is_calm = False
 
     def start(self) -> None:
         """Begin, in the running event loop."""
         loop = asyncio.get_running_loop()
+        self._is_stopped = False
         self._due_s = loop.time() + self._interval_s
         self._timer = loop.call_at(self._due_s, self._run)
 
     def stop(self) -> None:
         """Idempotent."""
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def hurry(self) -> None:
+        """Something is new: the next turn comes within the short interval."""
+        if not self.is_calm:
+            return
+        self.is_calm = False
+        if self._timer is not None:
+            loop = asyncio.get_running_loop()
+            self._timer.cancel()
+            self._due_s = min(self._due_s, loop.time() + self._interval_s)
+            self._timer = loop.call_at(self._due_s, self._run)
 
     def _run(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         self._num_late = self._num_late + 1 if now_s - self._due_s > _LATE_S else 0
         self.is_late = self._num_late >= _LATE_TICKS
-        # What was missed is not made up for: the next turn sees it all.
-        self._due_s = max(self._due_s + self._interval_s, now_s + _MIN_PAUSE_S)
-        self._timer = loop.call_at(self._due_s, self._run)
+        # Before what may hurry: the turn itself grants, and listeners answer with wishes.
+        self._timer = None
         self._call()
+        # What was missed is not made up for: the next turn sees it all.
+        interval_s = self._calm_interval_s if self.is_calm else self._interval_s
+        self._due_s = max(self._due_s + interval_s, now_s + _MIN_PAUSE_S)
+        if not self._is_stopped:
+            self._timer = loop.call_at(self._due_s, self._run)

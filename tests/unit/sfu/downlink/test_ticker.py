@@ -12,7 +12,7 @@ from sfu.downlink.ticker import Ticker
 def test_turns_come_at_the_interval_until_stopped() -> None:
     async def story() -> list[float]:
         loop, turns = asyncio.get_running_loop(), []
-        ticker = Ticker(0.1, lambda: turns.append(round(loop.time(), 3)))
+        ticker = Ticker(lambda: turns.append(round(loop.time(), 3)), 0.1)
         ticker.start()
         await pass_virtual(0.55)
         ticker.stop()
@@ -34,7 +34,7 @@ def test_what_was_missed_is_not_made_up_for_and_lateness_shows() -> None:
             if len(late) <= 4:
                 loop._virtual.slept_s += 0.7  # somebody held the loop meanwhile
 
-        ticker = Ticker(0.1, turn)
+        ticker = Ticker(turn, 0.1)
         ticker.start()
         await pass_virtual(4.0)
         ticker.stop()
@@ -44,3 +44,43 @@ def test_what_was_missed_is_not_made_up_for_and_lateness_shows() -> None:
     assert late[:3] == [False, False, False] and late[3]
     assert not late[-1]
     assert count <= 4 + 13
+
+
+def test_calm_turns_come_seldom_until_somebody_hurries() -> None:
+    async def story() -> list[float]:
+        loop, turns = asyncio.get_running_loop(), []
+
+        def turn() -> None:
+            turns.append(round(loop.time(), 3))
+            ticker.is_calm = True
+
+        ticker = Ticker(turn, 0.1, 0.4)
+        ticker.start()
+        await pass_virtual(0.75)
+        ticker.hurry()
+        ticker.hurry()
+        await pass_virtual(0.3)
+        ticker.stop()
+        ticker.hurry()
+        await pass_virtual(1.0)
+        return turns
+
+    # Calm from the first turn on; the third would have come at 0.9.
+    assert run_virtual(story()) == [0.1, 0.5, 0.85]
+
+
+def test_a_turn_may_stop_the_turns() -> None:
+    async def story() -> int:
+        count = 0
+
+        def turn() -> None:
+            nonlocal count
+            count += 1
+            ticker.stop()
+
+        ticker = Ticker(turn, 0.1)
+        ticker.start()
+        await pass_virtual(1.0)
+        return count
+
+    assert run_virtual(story()) == 1
