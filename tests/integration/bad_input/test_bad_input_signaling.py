@@ -223,7 +223,7 @@ async def test_never_answering_is_told_to_start_anew(server: AislecastServer, co
     """Dual mode: the server's offer stays without answer; nobody waits for that client for ever."""
     async with open_signal(server, server.token("mute", "quiet")) as signal:
         assert await signal.receive("offer") is not None
-        leave = await signal.receive("leave", timeout_s=25)
+        leave = await signal.receive("leave", timeout_s=40)
         assert leave is not None
         assert leave.leave.action == rtc.LeaveRequest.RECONNECT
     assert counts["negotiation_timeout"] == 1

@@ -128,7 +128,7 @@ impl Core {
             self.counters.dropped_replies += 1;
             return Some(());
         };
-        transport.pacer.on_sent_other(now, data.len() as u64);
+        transport.pacer.on_sent_data(now, data.len() as u64);
         self.replies.push(path, data.len(), &mut self.counters, |room| {
             room.copy_from_slice(data);
             Some(data.len())
