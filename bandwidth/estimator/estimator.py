@@ -143,10 +143,19 @@ class Estimator:
         if len(by_report):
             reports.adapt_by_reports(self._reports, target, by_report, lines, now_us, constants)
             has_remb = by_report[lines.remb_bps[by_report] > 0]
-            target[has_remb] = np.minimum(target[has_remb], lines.remb_bps[has_remb])
+            target[has_remb] = np.minimum(target[has_remb], self._remb_limit(lines, has_remb))
         orders = self._probe(batch, lines, now_us, elapsed_us)
         np.clip(target, constants.min_bps, constants.max_bps, out=target)
         return self._estimates(lines), orders
+
+    def _remb_limit(self, lines: Lines, slots: NDArray[np.intp]) -> Floats:
+        """What receivers estimate; but one who sees little sent estimates little, and a line that
+        loses nothing of it must be able to show more."""
+        constants = self._constants
+        is_calm = ~(lines.loss[slots] >= constants.report_low_loss)
+        more_bps = constants.remb_headroom * lines.sent_bps[slots] + constants.remb_headroom_bps
+        limit: Floats = np.maximum(lines.remb_bps[slots], np.where(is_calm, more_bps, 0.0))
+        return limit
 
     def _restart(self, returned: silence.Returned, now_us: int) -> None:
         """Go on after a silence with a share of what there was, and learn the delay anew."""

@@ -290,7 +290,8 @@ class Downlink:
         reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
         budgets_bps = np.maximum(self._states.belief.budget_bps - reserve_bps, 0.0)
         start_bps = np.where(columns.has_estimate, budgets_bps, columns.start_bps)
-        start_bps = np.minimum(start_bps, columns.used_bps * _SETTLED_ROOM)
+        most_bps = np.where(columns.used_bps > 0, columns.used_bps * _SETTLED_ROOM, np.inf)
+        start_bps = np.minimum(start_bps, most_bps)
         budgets_bps = np.where(self._is_settling(now_us), start_bps, budgets_bps)
         moved = np.abs(budgets_bps - columns.settled_bps) > _NOISE * columns.settled_bps
         is_over = columns.used_bps > budgets_bps
