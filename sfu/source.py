@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sfu.transport import Transport
 
 __all__ = ["Sink", "Source"]
+
+logger = logging.getLogger(__name__)
 
 _ALL_ENCODINGS = 255
 
@@ -33,6 +36,7 @@ class Source:
         on_watched: called with True when the first unpaused sink or tap appears, with False when
             the last is gone or paused.
         on_closed: called once.
+        is_encrypted: its people hold the keys (end to end): no stills, no thin version.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Source:
         self.on_watched: Callable[[bool], None] | None = None
         self.on_closed: Callable[[], None] | None = None
         self.is_muted = False
+        self.is_encrypted = False
         self.is_closed = False
         self._watchers: set[object] = set()
         self._followers: list[Callable[[bool], None]] = []
@@ -86,6 +91,8 @@ class Source:
         if not self.is_closed and is_muted != self.is_muted:
             self.is_muted = is_muted
             self._registry.engine.mute_source(self.handle, is_muted)
+            if self._registry.thin is not None:
+                self._registry.thin.mute(self, is_muted)
 
     def request_keyframe(self, encoding: int = _ALL_ENCODINGS) -> None:
         """Ask the publisher for a key frame, within the engine's budget."""
@@ -243,7 +250,11 @@ class Sink:
         else:
             self.set_layers(*layers)
         if self.on_granted is not None:
-            self.on_granted(layers)
+            try:
+                self.on_granted(layers)
+            except Exception:  # a bug of one listener must not stop the other lines
+                self._registry.counters["callback_errors"] += 1
+                logger.exception("sink %d: grant listener failed", self.handle)
 
     def _divert(self, layers: Layers, *, is_thin: bool) -> bool:
         """Go on with the thin version, or with the source again; False if there is none.
@@ -251,10 +262,10 @@ class Sink:
         In the engine it is a new sink with the old SSRC, which goes on with the old one's numbers.
         """
         thin = self._registry.thin
-        carrier: Source | None = self.source
-        if thin is not None:
-            carrier = thin.acquire(self.source) if is_thin else self.source
-        if carrier is None or carrier.is_closed or thin is None:
+        if thin is None:
+            return False
+        carrier = thin.acquire(self.source) if is_thin else self.source
+        if carrier is None or carrier.is_closed:
             return False
         self._registry.sinks.pop(self.handle, None)
         self._registry.engine.remove_sink(self.handle)

@@ -171,6 +171,7 @@ def publish(
     participant.tracks[track.sid] = track
     room.tracks[track.sid] = track
     source.mute(info.muted)
+    source.is_encrypted = info.encryption != models.Encryption.NONE
     source.on_started = lambda _encoding, _ssrc, codec: _handle_codec(
         room, participant, track, codec
     )

@@ -57,7 +57,7 @@ def drop_track(room: Room, track: PublishedTrack) -> None:
     for sid in list(track.subscribers):
         participant = room.by_sid.get(sid)
         if participant is not None:
-            _unsubscribe(participant, track)
+            _unsubscribe(room, participant, track)
     for participant in room.participants.values():
         participant.settings.pop(track.sid, None)
         participant.wanted.pop(track.sid, None)
@@ -68,14 +68,14 @@ def resubscribe(room: Room, track: PublishedTrack) -> None:
     """Makes all subscriptions of a track anew: they were negotiated for another codec."""
     for sid in list(track.subscribers):
         participant = room.by_sid[sid]
-        _unsubscribe(participant, track)
+        _unsubscribe(room, participant, track)
         _reconcile(room, participant, track)
 
 
 def drop_participant(room: Room, participant: Participant) -> None:
     """Ends all subscriptions of a participant that is going away."""
     for subscription in list(participant.subscriptions.values()):
-        _unsubscribe(participant, subscription.track)
+        _unsubscribe(room, participant, subscription.track)
         poll_demand(room, subscription.track)
 
 
@@ -167,7 +167,7 @@ def _reconcile(room: Room, participant: Participant, track: PublishedTrack) -> N
     if is_allowed and not is_subscribed:
         _subscribe(room, participant, track)
     elif not is_allowed and is_subscribed:
-        _unsubscribe(participant, track)
+        _unsubscribe(room, participant, track)
         poll_demand(room, track)
 
 
@@ -219,11 +219,12 @@ def handle_unsupported(participant: Participant, track_sid: str) -> None:
     _send_error(participant, track_sid, models.SubscriptionError.SE_CODEC_UNSUPPORTED)
 
 
-def _unsubscribe(participant: Participant, track: PublishedTrack) -> None:
+def _unsubscribe(room: Room, participant: Participant, track: PublishedTrack) -> None:
     subscription = participant.subscriptions.pop(track.sid, None)
     track.subscribers.discard(participant.sid)
     if subscription is not None:
         subscription.media.on_granted = None
+        room.context.stills.stop(participant, track)
     track.demand.set(participant.sid, None)
     link = participant.link
     if subscription is not None and link is not None and not link.is_closed:

@@ -167,7 +167,8 @@ class StillFeed:
             return
         if made.is_too_large:
             self._counters["stills_too_large"] += 1
-        if made.still is not None and not self._is_closed:
+        # What was on its way when its publisher switched it off is not shown any more.
+        if made.still is not None and not self._is_closed and not self._tap.source.is_muted:
             self._counters["stills_made"] += 1
             self.last = made.still
             self._on_still(made.still)

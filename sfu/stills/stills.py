@@ -49,8 +49,10 @@ class Timer(Protocol):
 
 
 def has_stills(source: Source) -> bool:
-    """Whether stills of a source are possible: VP9 and AV1 never reach a tap."""
-    return not source.is_audio and source.codec in (None, Codec.VP8, Codec.H264)
+    """Whether stills of a source are possible: VP9 and AV1 never reach a tap, and what its people
+    encrypt is not for us to see."""
+    is_readable = not source.is_audio and not source.is_encrypted
+    return is_readable and source.codec in (None, Codec.VP8, Codec.H264)
 
 
 class Watch:
@@ -147,7 +149,7 @@ class Stills:
         shared.watches.add(watch)
         shared.idle_since_us = None
         last = shared.feed.last
-        if last is not None:
+        if last is not None and not source.is_muted:
             age_us = self._media.now_us() - last.captured_us
             if is_screen or age_us <= _MAX_LAST_AGE_US:
                 self._later(0.0, lambda: watch.tell(last))

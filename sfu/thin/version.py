@@ -50,10 +50,18 @@ class ThinVersion:
     async def run(self) -> None:
         """Feed until closed, or until the source ends."""
         self._ask_for_key(0)
-        async for frames in self._tap:
-            self._take(frames)
-            self._work()
-        self.close()
+        try:
+            async for frames in self._tap:
+                self._take(frames)
+                self._work()
+        finally:
+            self.close()
+
+    def mute(self, is_muted: bool) -> None:
+        """What waits is dropped, and what the worker still makes is not sent."""
+        self.local.mute(is_muted)
+        self._waiting.clear()
+        self._needs_key = True
 
     def close(self) -> None:
         """Idempotent."""

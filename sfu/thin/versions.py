@@ -26,8 +26,9 @@ _PER_CORE = 4
 
 
 def can_thin(source: Source) -> bool:
-    """VP9 and AV1 never reach a tap."""
-    return not source.is_audio and source.codec in (Codec.VP8, Codec.H264)
+    """VP9 and AV1 never reach a tap, and what its people encrypt is not for us to see."""
+    is_readable = not source.is_audio and not source.is_encrypted
+    return is_readable and source.codec in (Codec.VP8, Codec.H264)
 
 
 class _Shared:
@@ -78,6 +79,12 @@ class ThinVersions:
         if shared.count == 0:
             loop = asyncio.get_running_loop()
             shared.timer = loop.call_later(_LINGER_S, self._drop, source.handle)
+
+    def mute(self, source: Source, is_muted: bool) -> None:
+        """Follow what the source's publisher does: nothing that was on its way is shown."""
+        shared = self._shared.get(source.handle)
+        if shared is not None:
+            shared.version.mute(is_muted)
 
     def close(self) -> None:
         """End all. Idempotent."""

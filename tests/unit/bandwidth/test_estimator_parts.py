@@ -299,7 +299,9 @@ def test_lines_without_transport_feedback_follow_receiver_reports() -> None:
     assert reported(300, loss=0.0) <= 3 * 500_000 + 10_000
     assert reported(50, loss=0.05) == 500_000
     assert reported(50, loss=0.2) < 350_000
-    assert reported(20, loss=0.0, remb_bps=260_000) == 260_000
+    assert reported(20, loss=0.03, remb_bps=260_000) == 260_000
+    # Who sees little sent estimates little: without losses that is not the last word.
+    assert 260_000 < reported(20, loss=0.0, remb_bps=260_000) < 700_000
     assert reported(3000, loss=1.0) == DEFAULTS.min_bps
 
 

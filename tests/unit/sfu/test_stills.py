@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 class Source:
     is_audio = False
     is_closed = False
+    is_muted = False
+    is_encrypted = False
     codec: Codec | None = Codec.VP8
 
     def __init__(self, handle: int = 1) -> None:
@@ -301,3 +303,10 @@ def test_which_codecs_have_stills(codec: Codec | None, expected: bool) -> None:
     assert has_stills(source) is expected
     source.is_audio = True
     assert not has_stills(source)
+
+
+def test_what_its_people_encrypt_has_none() -> None:
+    source = Source()
+    source.codec = Codec.VP8
+    source.is_encrypted = True
+    assert not has_stills(source)  # type: ignore[arg-type]
