@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,8 @@ class Estimator:
         np.empty(_LARGEST_BLOCK_BYTES, np.uint8)
         self.dropped_rows = 0
         self._constants = constants
+        self._coarse = replace(constants, burst_us=constants.coarse_burst_us)
+        self._is_coarse = False
         self._is_open = np.zeros(capacity, np.bool_)
         self._groups = Groups(capacity)
         self._trends = trendline.Trends(capacity)
@@ -105,7 +109,7 @@ class Estimator:
             columns.grow(capacity)
 
     def update(
-        self, now_us: int, feedback: Feedback, lines: Lines
+        self, now_us: int, feedback: Feedback, lines: Lines, *, is_calm: bool = False
     ) -> tuple[Estimates, list[ProbeOrder]]:
         """Take in what was reported since the last update.
 
@@ -113,11 +117,14 @@ class Estimator:
             now_us: the sender's monotonic clock, that of `Feedback.sent_us`.
             feedback: rows of all lines, mixed as they came.
             lines: arrays at least as long as the highest open slot.
+            is_calm: all lines are strong: their delay is looked at in longer groups of packets,
+                which costs a fifth. Queues show all the same.
 
         Returns:
             The estimates, and probes to be sent now.
         """
         constants, is_open = self._constants, self._is_open
+        self._is_coarse = is_calm
         # A clock that stands still or goes back stands still here.
         now_us = max(now_us, self._updated_us or 0)
         elapsed_us = now_us - (now_us if self._updated_us is None else self._updated_us)
@@ -244,7 +251,8 @@ class Estimator:
 
     def _signals(self, got: Batch, slots: NDArray[np.intp]) -> tuple[Bools, Bools]:
         plain = got.where(got.probe == 0)
-        deltas = group_rows(self._groups, plain, self._constants)
+        constants = self._coarse if self._is_coarse else self._constants
+        deltas = group_rows(self._groups, plain, constants)
         broken = plain.slots[deltas.is_broken]
         self._trends.reset(broken)
         self._queues.reset(broken)

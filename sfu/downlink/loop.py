@@ -178,8 +178,6 @@ class Downlink:
         found["downlink_dropped_rows"] = self._estimator.dropped_rows
         return dict(found)
 
-    # --- one turn
-
     def tick(self, now_us: int) -> None:
         """Look at everything once."""
         elapsed_us = now_us - self._ticked_us if self._ticked_us else 100_000
@@ -197,6 +195,7 @@ class Downlink:
             now_us,
             feed.read_feedback(self._lines, twcc),
             feed.describe_lines(self._lines, measured),
+            is_calm=self._ticker.is_calm,
         )
         estimates = feed.fit_estimates(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
