@@ -18,7 +18,7 @@ from weaknet.network import SERVER_ADDRESS, Network
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_LONG_MS = 60_000
+_LONG_MS = 90_000
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path
             network.start(0, GOOD, GOOD)
             await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
             await viewer.until_tile("李经理")
-            await viewer.page.wait_for_selector(".tile-age", state="hidden")
+            await viewer.page.wait_for_selector(".tile-age", state="hidden", timeout=_LONG_MS)
             assert viewer.taps == taps
             await viewer.close()
             await host.close()
