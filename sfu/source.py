@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sfu.engine import EngineError
 from sfu.errors import MediaClosedError
 from sfu.ids import Codec, EncodingInfo, EncodingSpec, Layers, Payload, SinkHandle, SourceHandle
 from sfu.registry import Registry
@@ -239,10 +240,13 @@ class Sink:
             downlink.set_wish(self, wish)
         self._watch()
 
-    def grant(self, layers: Layers, *, is_thin: bool = False) -> None:
-        """Take what the line carries of the wish: layers, or the thin version of the source."""
+    def grant(self, layers: Layers, *, is_thin: bool = False) -> bool:
+        """Take what the line carries of the wish: layers, or the thin version of the source.
+
+        Returns whether that could be had: of thin versions only so many are made.
+        """
         if self.is_closed:
-            return
+            return True
         if is_thin != self.is_thin and not self._divert(layers, is_thin=is_thin):
             layers = Layers(0, 0, True)  # too many are made already: a still has to do
         if self.is_thin:
@@ -255,6 +259,7 @@ class Sink:
             except Exception:  # a bug of one listener must not stop the other lines
                 self._registry.counters["callback_errors"] += 1
                 logger.exception("sink %d: grant listener failed", self.handle)
+        return is_thin == self.is_thin
 
     def _divert(self, layers: Layers, *, is_thin: bool) -> bool:
         """Go on with the thin version, or with the source again; False if there is none.
@@ -269,7 +274,12 @@ class Sink:
             return False
         self._registry.sinks.pop(self.handle, None)
         self._registry.engine.remove_sink(self.handle)
-        self.handle = self._attach(carrier, layers)
+        try:
+            self.handle = self._attach(carrier, layers)
+        except EngineError:
+            if is_thin:
+                thin.release(self.source)
+            raise
         self.layers, self.is_thin = layers, is_thin
         self._registry.engine.set_protection(self.handle, self._copies)
         if not is_thin:

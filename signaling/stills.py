@@ -287,6 +287,10 @@ class StillSender:
         for queue in line.queues():
             while queue:
                 way = queue[0]
+                if way.track.source.is_muted:
+                    # Switched off meanwhile: also what is half sent stays here.
+                    way.chunks.clear()
+                    way.waiting = None
                 if self._has_ended(line, way):
                     self.stop(line.participant, way.track)
                 elif way.chunks or self._begin(way):

@@ -20,7 +20,8 @@ folder=${TURN_RUN_DIR:-$(mktemp -d)}
 config=$folder/turnserver.conf
 {
   cat "$here/turnserver.conf"
-  echo "static-auth-secret=$secret"
+  # Not echo: some shells read backslashes in it.
+  printf 'static-auth-secret=%s\n' "$secret"
   echo "realm=${TURN_REALM:-turn}"
   echo "listening-port=${TURN_PORT:-3478}"
   echo "min-port=${TURN_MIN_PORT:-49160}"

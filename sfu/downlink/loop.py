@@ -341,7 +341,8 @@ class Downlink:
         columns.allocated_us[picked] = now_us
         columns.is_dirty[picked] = False
         for sink, layers, is_thin in self._table.take(rows, found, thin.is_thin):
-            sink.grant(layers, is_thin=is_thin)
+            if not sink.grant(layers, is_thin=is_thin):
+                self._table.refuse_thin(sink)
 
     def _pace(self, now_us: int, probes: list[ProbeOrder]) -> None:
         columns = self._lines.columns

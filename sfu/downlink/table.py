@@ -137,6 +137,11 @@ class Table:
         found: npt.NDArray[np.bool_] = self._columns["is_thin"][rows]
         return found
 
+    def refuse_thin(self, sink: Sink) -> None:
+        """It could not be had: its row is as if nothing were granted, and tries again later."""
+        if (row := self.row_of(sink)) is not None:
+            self._columns["is_thin"][row] = False
+
     def can_thin(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Of which rows a thin version can be made."""
         sinks = (self.sinks[row] for row in rows)

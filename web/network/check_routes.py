@@ -165,6 +165,7 @@ class CheckRoutes:
 
     async def handle_begin(self, request: web.Request) -> web.Response:
         """Begin a check."""
+        self._checks.admit(caller_address(request))
         body = await read_json(request, BEGIN)
         room = name = ""
         if code := body.get("code"):
@@ -176,7 +177,7 @@ class CheckRoutes:
             room = invite.room if name or invite.role is Role.WALKER else ""
         else:
             self._access.identify(request)
-        check_id = self._checks.begin(caller_address(request), room=room, name=name)
+        check_id = self._checks.begin(room=room, name=name)
         answer = {
             "id": check_id,
             "down_ms": DOWN_S * 1000,

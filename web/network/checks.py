@@ -72,16 +72,23 @@ class NetworkChecks:
         self._num_streams = 0
         self.refused = 0
 
-    def begin(self, caller: str, *, room: str = "", name: str = "") -> str:
-        """Allow one check and return its id.
+    def admit(self, caller: str) -> None:
+        """Count a try, before anything is looked up for it.
 
         Raises:
-            Problem: this caller, or all together, ask too often.
+            Problem: this caller asks too often.
         """
-        self._forget_old()
         if wait_s := self._starts.take(caller):
             self.refused += 1
             raise too_many(wait_s)
+
+    def begin(self, *, room: str = "", name: str = "") -> str:
+        """Allow one check, of a caller who was admitted, and return its id.
+
+        Raises:
+            Problem: all together ask too often.
+        """
+        self._forget_old()
         if len(self._checks) >= MAX_CHECKS:
             raise self._busy()
         check_id = secrets.token_urlsafe(16)

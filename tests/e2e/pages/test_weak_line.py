@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from weaknet.network import SERVER_ADDRESS, Network
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_LONG_MS = 90_000
+_LONG_MS = 60_000
 
 
 @pytest.fixture
@@ -26,6 +27,9 @@ def network() -> Iterator[Network]:
     try:
         made = Network(1)
     except WeaknetUnavailableError as error:
+        # Where tests decide about a change they must not be left out silently.
+        if os.environ.get("CI") or os.geteuid() == 0:
+            raise
         pytest.skip(str(error))
     yield made
     made.close()
@@ -73,7 +77,7 @@ async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path
             network.start(0, GOOD, GOOD)
             await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
             await viewer.until_tile("李经理")
-            await viewer.page.wait_for_selector(".tile-age", state="hidden", timeout=_LONG_MS)
+            await viewer.page.wait_for_selector(".tile-age", state="hidden")
             assert viewer.taps == taps
             await viewer.close()
             await host.close()
