@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -17,11 +20,20 @@ from web_fakes import FakeSignaling, make_token
 from web.access.rights import Access
 from web.access.sessions import HostSessions
 from web.http.rates import RateLimit
-from web.network import check_routes
+from web.network import check_routes, history_routes
+from web.network import passports as passports_module
+from web.network import store as store_module
 from web.network.check_routes import CheckRoutes
-from web.network.checks import DOWN_BYTES, UP_BYTES, NetworkChecks
+from web.network.checks import (
+    DOWN_BYTES,
+    MAX_CALLER_STREAMS,
+    MAX_STREAMS,
+    UP_BYTES,
+    NetworkChecks,
+)
 from web.network.history_routes import MAX_POINTS, LineRoutes
 from web.network.lines import Sample
+from web.network.passports import Passports
 from web.network.store import LineStore, NewSample, Person
 from web.people.invites import Invites
 from web.people.roles import Role
@@ -78,9 +90,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     signaling: Any = FakeSignaling()
     access = Access(HostSessions("key", wall_s=time.time), signaling, failures=failures)
     store, invites = LineStore(database), Invites(database, wall_s=time.time)
-    lines = LineRoutes(store, access, wall_s=time.time)
+    passports = Passports(store, wall_s=time.time)
+    lines = LineRoutes(store, access, passports=passports)
     checks = NetworkChecks(now_s=time.monotonic)
-    routes = CheckRoutes(checks, invites, access, passport=lines.passport, now_s=time.monotonic)
+    routes = CheckRoutes(checks, invites, access, passport=passports.of, now_s=time.monotonic)
     app = build_app([*lines.operations(), *routes.operations()], [], is_behind_proxy=False)
     async with TestClient(TestServer(app)) as client:
         made = Rig(client, store, invites)
@@ -153,6 +166,30 @@ async def test_a_session_of_another_room_is_not_found(rig: Rig) -> None:
     for room, session in (("other", "RM_1"), ("other", "RM_404"), ("other", "'--")):
         path = f"/api/rooms/{room}/sessions/{session}/quality"
         assert (await rig.call("GET", path, token=other))[0] == 404
+
+
+async def test_long_histories_are_worked_on_beside_the_event_loop(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.remember(*[LOSSY] * 60)
+    threads: dict[str, set[int]] = {}
+
+    def watch(module: ModuleType, name: str) -> None:
+        work = getattr(module, name)
+
+        def watched(*arguments: Any, **more: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return work(*arguments, **more)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(store_module, "_sample")
+    watch(history_routes, "_write_quality")
+    watch(passports_module, "draw_up")
+    for path in ("/api/rooms/hongqiao/sessions/RM_1/quality", "/api/places/hongqiao/network"):
+        assert (await rig.call("GET", path))[0] == 200
+    assert set(threads) == {"_sample", "_write_quality", "draw_up"}
+    assert threading.get_ident() not in set().union(*threads.values())
 
 
 # --- passport
@@ -302,9 +339,9 @@ async def test_slow_callers_are_let_go(rig: Rig, monkeypatch: pytest.MonkeyPatch
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=1024)
     writer.write(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     async with asyncio.timeout(10):
-        while rig.checks._num_streams == 0:
+        while rig.checks.num_streams == 0:
             await asyncio.sleep(0.01)
-        while rig.checks._num_streams:
+        while rig.checks.num_streams:
             await asyncio.sleep(0.05)
     writer.close()
     del reader
@@ -312,8 +349,24 @@ async def test_slow_callers_are_let_go(rig: Rig, monkeypatch: pytest.MonkeyPatch
 
 async def test_all_streams_taken_is_said_so(rig: Rig) -> None:
     path = await rig.begin()
-    rig.checks._num_streams = 12
-    status, told = await rig.call("GET", f"{path}/down")
-    assert status == 503 and told["code"] == "busy"
-    rig.checks._num_streams = 0
+    with ExitStack() as held:
+        for number in range(MAX_STREAMS):
+            held.enter_context(rig.checks.stream(f"192.0.2.{number}"))
+        status, told = await rig.call("GET", f"{path}/down")
+        assert status == 503 and told["code"] == "busy"
     assert (await rig.call("GET", f"{path}/down"))[0] == 200, "it was not used up"
+
+
+async def test_one_address_has_a_few_streams_at_once(rig: Rig) -> None:
+    path = await rig.begin()
+    with ExitStack() as held:
+        for _ in range(MAX_CALLER_STREAMS):
+            held.enter_context(rig.checks.stream("127.0.0.1"))
+        for method, part in (("GET", "down"), ("POST", "up")):
+            url = f"{path}/{part}"
+            async with rig.client.request(method, url, headers=OURS) as answer:
+                told = await answer.json(content_type=None)
+            assert (answer.status, told["code"]) == (429, "too_many_requests")
+            assert int(answer.headers["Retry-After"]) > 0
+    assert (await rig.call("GET", f"{path}/down"))[0] == 200, "it was not used up"
+    assert rig.checks.num_streams == 0

@@ -130,7 +130,12 @@ class CheckRoutes:
                 self.handle_down,
                 "Random bytes for two seconds, 4 MB at most; once",
                 None,
-                {200: "application/octet-stream", 409: "`already_done`", 503: "`busy`"},
+                {
+                    200: "application/octet-stream",
+                    409: "`already_done`",
+                    429: "Too many at once.",
+                    503: "`busy`",
+                },
             ),
             (
                 "POST",
@@ -138,7 +143,12 @@ class CheckRoutes:
                 self.handle_up,
                 "Takes any bytes for two seconds, 3 MB at most; once",
                 None,
-                {200: UP_SCHEMA, 409: "`already_done`", 503: "`busy`"},
+                {
+                    200: UP_SCHEMA,
+                    409: "`already_done`",
+                    429: "Too many at once.",
+                    503: "`busy`",
+                },
             ),
             (
                 "POST",
@@ -194,7 +204,7 @@ class CheckRoutes:
 
     async def handle_down(self, request: web.Request) -> web.StreamResponse:
         """Send random bytes until time or bytes are used up."""
-        with self._checks.stream():
+        with self._checks.stream(caller_address(request)):
             self._take(request, "down")
             response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
             _keep_buffer_short(request)
@@ -214,7 +224,7 @@ class CheckRoutes:
 
     async def handle_up(self, request: web.Request) -> web.Response:
         """Take bytes until time or bytes are used up, and say how fast they came."""
-        with self._checks.stream():
+        with self._checks.stream(caller_address(request)):
             check = self._take(request, "up")
             size, is_whole = 0, False
             started_s = self._now_s()

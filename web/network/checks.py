@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from web.http.problems import Problem, not_found, too_many
-from web.http.rates import RateLimit
+from web.http.rates import RateLimit, caller_key
 
 DOWN_BYTES: Final = 4_000_000
 UP_BYTES: Final = 3_000_000
@@ -25,6 +25,9 @@ MAX_PINGS: Final = 40
 MAX_CHECKS: Final = 500
 MAX_STREAMS: Final = 12
 """At once, of all checks: they must not take the line of those who are in a call."""
+MAX_CALLER_STREAMS: Final = 3
+"""At once, of one address: a check runs one at a time, so this is a shop with three phones."""
+RETRY_S: Final = 5.0
 STARTS: Final = {"burst": 5.0, "per_s": 0.1}
 
 
@@ -69,7 +72,7 @@ class NetworkChecks:
         self._now_s = now_s
         self._starts = RateLimit(**STARTS, clock=now_s)
         self._checks: OrderedDict[str, Check] = OrderedDict()
-        self._num_streams = 0
+        self._streams: Counter[str] = Counter()  # by caller
         self.refused = 0
 
     def admit(self, caller: str) -> None:
@@ -112,23 +115,38 @@ class NetworkChecks:
         return check
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
+    def stream(self, caller: str) -> Iterator[None]:
         """Hold one of the places for streams.
 
         Raises:
-            Problem: all are taken.
+            Problem: this caller has enough of them, or all are taken.
         """
-        if self._num_streams >= MAX_STREAMS:
+        key = caller_key(caller)
+        if self._streams[key] >= MAX_CALLER_STREAMS:
+            self.refused += 1
+            raise too_many(RETRY_S)
+        if self._streams.total() >= MAX_STREAMS:
             raise self._busy()
-        self._num_streams += 1
+        self._streams[key] += 1
         try:
             yield
         finally:
-            self._num_streams -= 1
+            self._streams[key] -= 1
+            self._streams += Counter()  # forgets who has none
+
+    @property
+    def num_streams(self) -> int:
+        """How many streams run just now."""
+        return self._streams.total()
 
     def _busy(self) -> Problem:
         self.refused += 1
-        return Problem(503, "busy", "Too many checks run just now.", headers={"Retry-After": "5"})
+        return Problem(
+            503,
+            "busy",
+            "Too many checks run just now.",
+            headers={"Retry-After": str(round(RETRY_S))},
+        )
 
     def _forget_old(self) -> None:
         now_s = self._now_s()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,9 +16,9 @@ from web.http.problems import Problem, not_found
 from web.network.advice import ADVICE, GRADES, LIMITS, Advice
 from web.network.causes import SENTENCES, Stretch, find_verdict
 from web.network.lines import SAMPLE_S, Sample
-from web.network.passport import PERCENTILES, Passport, draw_up
+from web.network.passport import PERCENTILES, Passport
+from web.network.passports import Passports
 from web.network.store import LineStore, Person, Session
-from web.people.roles import Role
 
 MAX_POINTS: Final = 120
 """Points of a person's curve; of each stretch of time the worst is shown."""
@@ -123,11 +124,12 @@ PASSPORT_SCHEMA: Final[dict[str, Any]] = {
 class LineRoutes:
     """History of lines over HTTP. Whoever administers a room may see it, and nobody else."""
 
-    def __init__(self, store: LineStore, access: Access, *, wall_s: Callable[[], float]) -> None:
-        """Take the store, who may ask, and the wall clock."""
+    def __init__(self, store: LineStore, access: Access, *, passports: Passports) -> None:
+        """Take the store, who may ask, and the passports."""
         self._store = store
         self._access = access
-        self._wall_s = wall_s
+        self._passports = passports
+        self._one_at_a_time = asyncio.Lock()
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
@@ -175,13 +177,14 @@ class LineRoutes:
     async def handle_quality(self, request: web.Request) -> web.Response:
         """Tell how a session was for everybody in it."""
         room = self._require(request, request.match_info["room"])
-        session = await self._store.session(room, request.match_info["id"])
-        if session is None:
-            raise not_found("That session")
-        people = await self._store.people(session.id)
-        # Some 60 000 samples are a second of work.
-        shown = await asyncio.to_thread(lambda: [show_person(*one) for one in people])
-        return web.json_response({**show_session(session), "people": shown})
+        # Some 60 000 samples: a second of work and megabytes of JSON, so beside the event loop, and
+        # not several at once.
+        async with self._one_at_a_time:
+            found = await self._store.quality(room, request.match_info["id"])
+            if found is None:
+                raise not_found("That session")
+            body = await asyncio.to_thread(_write_quality, *found)
+        return web.Response(body=body, content_type="application/json")
 
     async def handle_place(self, request: web.Request) -> web.Response:
         """Tell how a place's line usually is."""
@@ -190,14 +193,8 @@ class LineRoutes:
         if len(name) > MAX_NAME_CHARS:
             raise Problem(400, "bad_request", f"name is longer than {MAX_NAME_CHARS} characters.")
         offset_s = _offset_s(request)
-        passport = await self.passport(place, name=name, utc_offset_s=offset_s)
+        passport = await self._passports.of(place, name=name, utc_offset_s=offset_s)
         return web.json_response({"place": place, **show_passport(passport)})
-
-    async def passport(self, place: str, *, name: str = "", utc_offset_s: int = 0) -> Passport:
-        """Draw up a passport from what is remembered; whoever calls has checked the rights."""
-        since_s = self._wall_s() - self._store.retention_s
-        samples = await self._store.place(place, Role.WALKER.value, name, since_s)
-        return await asyncio.to_thread(draw_up, samples, utc_offset_s=utc_offset_s)
 
     def _require(self, request: web.Request, room: str) -> str:
         """Rights on the history of lines: the one place every route asks."""
@@ -214,6 +211,11 @@ def _offset_s(request: web.Request) -> int:
             400, "bad_request", f"utc_offset_minutes must be within ±{MAX_OFFSET_MINUTES}."
         )
     return int(text) * 60
+
+
+def _write_quality(session: Session, people: Sequence[tuple[Person, Sequence[Sample]]]) -> bytes:
+    shown = [show_person(*one) for one in people]
+    return json.dumps({**show_session(session), "people": shown}).encode()
 
 
 def show_session(session: Session) -> dict[str, Any]:

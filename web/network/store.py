@@ -6,6 +6,7 @@ when there are too many samples.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -19,8 +20,11 @@ MAX_SAMPLES: Final = 2_000_000
 MAX_SESSIONS_SHOWN: Final = 100
 MAX_PEOPLE_SHOWN: Final = 1_000
 MAX_SAMPLES_SHOWN: Final = 60_000
+"""Of all people of a session; each has the same share of it, so nobody's curve costs another's."""
 MAX_PLACE_SAMPLES: Final = 20_000
 """55 hours; a passport is of the latest."""
+PRUNE_STEP_SAMPLES: Final = 20_000
+"""Deleted at once, some 50 ms: other questions to the database wait no longer than that."""
 
 _COLUMNS: Final = ", ".join(Sample._fields)
 _MARKS: Final = ", ".join("?" * len(Sample._fields))
@@ -57,6 +61,10 @@ class NewSample(NamedTuple):
 class LineStore:
     """Reads and writes the history.
 
+    How many samples there are is counted once, at the first pruning, and kept up from then on:
+    counting two million rows takes as long as everything else here together. So this is the only
+    writer of its tables.
+
     Attributes:
         retention_s: how long it is kept.
     """
@@ -72,10 +80,13 @@ class LineStore:
         self._database = database
         self.retention_s = retention_s
         self._max_samples = max_samples
+        self._num_samples: int | None = None  # None = not counted yet
 
     async def add(self, batch: Sequence[NewSample]) -> None:
         """Write samples in one transaction; of two in the same second the first one stays."""
-        await self._database.transact(lambda connection: _add(connection, batch))
+        added = await self._database.transact(lambda connection: _add(connection, batch))
+        if self._num_samples is not None:
+            self._num_samples += added
 
     async def end(self, session: str, at_s: int) -> None:
         """Note that a session is over."""
@@ -84,11 +95,39 @@ class LineStore:
         )
 
     async def prune(self, now_s: float) -> int:
-        """Forget what is too old or too much; returns how many sessions went."""
+        """Forget what is too old or too much; returns how many sessions went.
+
+        In steps of bounded size, each its own transaction.
+        """
+        if self._num_samples is None:
+            ((self._num_samples,),) = await self._database.rows("SELECT count(*) FROM line_samples")
+        num_gone = 0
         before_s = now_s - self.retention_s
-        return await self._database.transact(
-            lambda connection: _prune(connection, before_s, self._max_samples)
+        old = await self._database.rows(
+            "SELECT id FROM line_sessions WHERE started_at_s < ? ORDER BY started_at_s, id",
+            (before_s,),
         )
+        for (session,) in old:
+            num_gone += await self._prune_session(session, before_s)
+        while self._num_samples > self._max_samples:
+            oldest = await self._database.rows(
+                "SELECT id FROM line_sessions ORDER BY started_at_s, id LIMIT 1"
+            )
+            if not oldest:
+                break
+            num_gone += await self._prune_session(oldest[0][0], math.inf)
+        return num_gone
+
+    async def _prune_session(self, session: str, before_s: float) -> int:
+        """Forget what a session has from before a time; returns 1 if nothing of it is left."""
+        while True:
+            num_samples, is_done, num_sessions = await self._database.transact(
+                lambda connection: _prune_step(connection, session, before_s)
+            )
+            assert self._num_samples is not None, "prune() counts first"
+            self._num_samples -= num_samples
+            if is_done:
+                return num_sessions
 
     async def sessions(self, room: str) -> list[Session]:
         """Sessions of a room, newest first."""
@@ -98,43 +137,23 @@ class LineStore:
         )
         return [Session(*row) for row in rows]
 
-    async def session(self, room: str, session: str) -> Session | None:
-        """One session, if it is of this room."""
-        rows = await self._database.rows(
-            f"{_SELECT_SESSIONS} WHERE room = ? AND id = ?", (room, session)
-        )
-        return Session(*rows[0]) if rows else None
+    async def quality(
+        self, room: str, session: str
+    ) -> tuple[Session, list[tuple[Person, list[Sample]]]] | None:
+        """One session, if it is of this room, and who was in it, with their samples, oldest first.
 
-    async def people(self, session: str) -> list[tuple[Person, list[Sample]]]:
-        """Who was in a session, with their samples, oldest first."""
-        people = await self._database.rows(
-            "SELECT id, identity, name, role FROM line_people WHERE session = ? ORDER BY id"
-            " LIMIT ?",
-            (session, MAX_PEOPLE_SHOWN),
+        Of one moment: pruning between two questions cannot show a session without its people.
+        """
+        return await self._database.read(
+            lambda connection: _read_quality(connection, room, session)
         )
-        rows = await self._database.rows(
-            f"SELECT person, {_COLUMNS} FROM line_samples WHERE person IN"
-            " (SELECT id FROM line_people WHERE session = ? ORDER BY id LIMIT ?)"
-            " ORDER BY at_s DESC LIMIT ?",
-            (session, MAX_PEOPLE_SHOWN, MAX_SAMPLES_SHOWN),
-        )
-        found: dict[int, list[Sample]] = {row[0]: [] for row in people}
-        for row in reversed(rows):
-            found[row[0]].append(_sample(row[1:]))
-        return [(Person(*row[1:]), found[row[0]]) for row in people]
 
     async def place(self, room: str, role: str, name: str, since_s: float) -> list[Sample]:
         """The latest samples of people in a room: of a role, or of everybody with a name."""
         who, value = ("name", name) if name else ("role", role)
-        rows = await self._database.rows(
-            f"SELECT {_COLUMNS} FROM line_samples WHERE at_s >= ? AND person IN"
-            " (SELECT line_people.id FROM line_people"
-            "  JOIN line_sessions ON line_sessions.id = line_people.session"
-            f"  WHERE line_sessions.room = ? AND line_people.{who} = ?)"
-            " ORDER BY at_s DESC LIMIT ?",
-            (since_s, room, value, MAX_PLACE_SAMPLES),
+        return await self._database.read(
+            lambda connection: _read_place(connection, room, who, value, since_s)
         )
-        return [_sample(row) for row in rows]
 
 
 _SELECT_SESSIONS: Final = (
@@ -143,12 +162,69 @@ _SELECT_SESSIONS: Final = (
 )
 
 
+_IS_LOST: Final = Sample._fields.index("is_lost")
+
+
 def _sample(values: Sequence[object]) -> Sample:
-    sample = Sample(*values)  # type: ignore[arg-type]
-    return sample._replace(is_lost=bool(sample.is_lost))
+    known = list(values)
+    known[_IS_LOST] = bool(known[_IS_LOST])
+    return Sample(*known)  # type: ignore[arg-type]
 
 
-def _add(connection: sqlite3.Connection, batch: Sequence[NewSample]) -> None:
+def _read_quality(
+    connection: sqlite3.Connection, room: str, session: str
+) -> tuple[Session, list[tuple[Person, list[Sample]]]] | None:
+    row = connection.execute(
+        f"{_SELECT_SESSIONS} WHERE room = ? AND id = ?", (room, session)
+    ).fetchone()
+    if row is None:
+        return None
+    people = connection.execute(
+        "SELECT id, identity, name, role FROM line_people WHERE session = ? ORDER BY id LIMIT ?",
+        (session, MAX_PEOPLE_SHOWN),
+    ).fetchall()
+    share = MAX_SAMPLES_SHOWN // max(1, len(people))
+    return Session(*row), [
+        (Person(*names), _read_person(connection, person, share)) for person, *names in people
+    ]
+
+
+def _read_person(connection: sqlite3.Connection, person: int, most: int) -> list[Sample]:
+    # The primary key is the order: no more rows are read than are shown.
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM line_samples WHERE person = ? ORDER BY at_s DESC LIMIT ?",
+        (person, most),
+    ).fetchall()
+    return [_sample(row) for row in reversed(rows)]
+
+
+def _read_place(
+    connection: sqlite3.Connection, room: str, who: str, value: str, since_s: float
+) -> list[Sample]:
+    """Session by session, newest first, until there are enough.
+
+    A room lives one session after the other, so what is left out is older than what is taken, and a
+    year of calls is not sorted for the sake of its last days.
+    """
+    found: list[Sample] = []
+    sessions = connection.execute(
+        "SELECT id FROM line_sessions WHERE room = ? ORDER BY started_at_s DESC, id", (room,)
+    )
+    for (session,) in sessions:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM line_samples WHERE at_s >= ? AND person IN"
+            f" (SELECT id FROM line_people WHERE session = ? AND {who} = ?)"
+            " ORDER BY at_s DESC LIMIT ?",
+            (since_s, session, value, MAX_PLACE_SAMPLES - len(found)),
+        )
+        found.extend(_sample(row) for row in rows)
+        if len(found) >= MAX_PLACE_SAMPLES:
+            break
+    return found
+
+
+def _add(connection: sqlite3.Connection, batch: Sequence[NewSample]) -> int:
+    """Write samples; returns how many are new."""
     connection.executemany(
         "INSERT OR IGNORE INTO line_sessions VALUES (?, ?, ?, NULL)",
         list(dict.fromkeys((new.session, new.room, new.started_at_s) for new in batch)),
@@ -159,43 +235,40 @@ def _add(connection: sqlite3.Connection, batch: Sequence[NewSample]) -> None:
         " ON CONFLICT (session, identity) DO UPDATE SET name = excluded.name",
         list(dict.fromkeys((new.session, *new.person) for new in batch)),
     )
-    connection.executemany(
+    added = connection.executemany(
         f"INSERT OR IGNORE INTO line_samples (person, {_COLUMNS})"
         f" SELECT id, {_MARKS} FROM line_people WHERE session = ? AND identity = ?",
         [(*new.sample, new.session, new.person.identity) for new in batch],
     )
+    return max(0, added.rowcount)
 
 
-def _prune(connection: sqlite3.Connection, before_s: float, max_samples: int) -> int:
-    old = connection.execute(
-        "SELECT id FROM line_sessions WHERE started_at_s < ?", (before_s,)
+def _prune_step(
+    connection: sqlite3.Connection, session: str, before_s: float
+) -> tuple[int, bool, int]:
+    """Forget a bounded part of a session; returns samples gone, whether that was all, sessions."""
+    left = PRUNE_STEP_SAMPLES
+    people = connection.execute(
+        "SELECT id FROM line_people WHERE session = ?", (session,)
     ).fetchall()
-    num_gone = sum(_prune_session(connection, session, before_s) for (session,) in old)
-    (left,) = connection.execute("SELECT count(*) FROM line_samples").fetchone()
-    while left > max_samples:
-        (session,) = connection.execute(
-            "SELECT id FROM line_sessions ORDER BY started_at_s, id LIMIT 1"
-        ).fetchone()
-        num_gone += _prune_session(connection, session, float("inf"))
-        (left,) = connection.execute("SELECT count(*) FROM line_samples").fetchone()
-    return num_gone
-
-
-def _prune_session(connection: sqlite3.Connection, session: str, before_s: float) -> bool:
-    """Forget what a session has from before a time; True if nothing of it is left."""
-    connection.execute(
-        "DELETE FROM line_samples WHERE at_s < ? AND person IN"
-        " (SELECT id FROM line_people WHERE session = ?)",
-        (before_s, session),
-    )
+    for (person,) in people:
+        # Not every SQLite is built with DELETE … LIMIT.
+        gone = connection.execute(
+            "DELETE FROM line_samples WHERE person = ? AND at_s IN (SELECT at_s FROM line_samples"
+            " WHERE person = ? AND at_s < ? ORDER BY at_s LIMIT ?)",
+            (person, person, before_s, left),
+        )
+        left -= gone.rowcount
+        if left <= 0:
+            return PRUNE_STEP_SAMPLES, False, 0
     connection.execute(
         "DELETE FROM line_people WHERE session = ? AND NOT EXISTS"
         " (SELECT 1 FROM line_samples WHERE person = line_people.id)",
         (session,),
     )
-    gone = connection.execute(
+    ended = connection.execute(
         "DELETE FROM line_sessions WHERE id = ? AND NOT EXISTS"
         " (SELECT 1 FROM line_people WHERE session = line_sessions.id)",
         (session,),
     )
-    return bool(gone.rowcount)
+    return PRUNE_STEP_SAMPLES - left, True, ended.rowcount

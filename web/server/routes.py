@@ -9,6 +9,7 @@ from web.cameras.routes import CameraRoutes
 from web.http.operations import Operation
 from web.network.check_routes import CheckRoutes
 from web.network.history_routes import LineRoutes
+from web.network.passports import Passports
 from web.ops.certificates import Certificates
 from web.ops.health import Health
 from web.ops.metrics import MetricsRoutes, ServerCollector
@@ -50,9 +51,10 @@ def build_operations(
         parts.shares,
         public_url=addresses.link_base,
     )
-    lines = LineRoutes(parts.line_store, parts.access, wall_s=time.time)
+    passports = Passports(parts.line_store, wall_s=time.time)
+    lines = LineRoutes(parts.line_store, parts.access, passports=passports)
     checks = CheckRoutes(
-        parts.checks, parts.invites, parts.access, passport=lines.passport, now_s=time.monotonic
+        parts.checks, parts.invites, parts.access, passport=passports.of, now_s=time.monotonic
     )
     operations = [
         *Health(is_draining, parts.version).operations(),

@@ -102,6 +102,19 @@ class Database:
 
         return await self._in_worker(run)
 
+    async def read(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """Run several queries on what one moment shows, in the worker."""
+
+        def run() -> Answer:
+            connection = self._open_one()
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                connection.rollback()
+
+        return await self._in_worker(run)
+
     async def _in_worker(self, work: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 

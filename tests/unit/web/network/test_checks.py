@@ -7,7 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from web.http.problems import Problem
-from web.network.checks import LIFETIME_S, MAX_CHECKS, MAX_PINGS, MAX_STREAMS, STARTS, NetworkChecks
+from web.network.checks import (
+    LIFETIME_S,
+    MAX_CALLER_STREAMS,
+    MAX_CHECKS,
+    MAX_PINGS,
+    MAX_STREAMS,
+    STARTS,
+    NetworkChecks,
+)
 
 
 class Clock:
@@ -74,14 +82,33 @@ def test_all_checks_together_are_bounded(checks: NetworkChecks, clock: Clock) ->
 
 
 def test_streams_are_bounded_and_given_back(checks: NetworkChecks) -> None:
-    held = [checks.stream() for _ in range(MAX_STREAMS)]
+    held = [checks.stream(f"192.0.2.{number}") for number in range(MAX_STREAMS)]
     for one in held:
         one.__enter__()
-    assert refused(checks.stream().__enter__) == 503
+    assert refused(checks.stream("192.0.2.99").__enter__) == 503
     held[0].__exit__(None, None, None)
-    with checks.stream():
-        pass
-    with pytest.raises(ValueError), checks.stream():
+    with checks.stream("192.0.2.99"):
+        assert checks.num_streams == MAX_STREAMS
+    with pytest.raises(ValueError), checks.stream("192.0.2.99"):
         raise ValueError
-    with checks.stream():
+    with checks.stream("192.0.2.99"):
         pass
+    assert checks.refused == 1
+
+
+def test_one_address_has_a_few_streams_at_once(checks: NetworkChecks) -> None:
+    # An IPv6 household counts as one.
+    held = [checks.stream(f"2001:db8::{number}") for number in range(MAX_CALLER_STREAMS)]
+    for one in held:
+        one.__enter__()
+    with pytest.raises(Problem) as problem:
+        checks.stream("2001:db8::ffff").__enter__()
+    assert problem.value.status == 429 and int(problem.value.headers["Retry-After"]) > 0
+    with checks.stream("2001:db8:0:1::1"):
+        pass
+    held[0].__exit__(None, None, None)
+    with checks.stream("2001:db8::ffff"):
+        pass
+    for one in held[1:]:
+        one.__exit__(None, None, None)
+    assert checks.num_streams == 0 and not checks._streams, "nobody is remembered"
