@@ -18,8 +18,9 @@ class SpeakerGroup:
     """Sources of sound, of which the engine forwards so many.
 
     It decides with every packet, so nobody's first syllable is lost, and while there are no more
-    members than places everybody is heard. Taps and levels are of all members. A source leaves by
-    being closed, too; a source is in one group at most.
+    members than places everybody is heard. Sources of one transport are one person's, who has one
+    place while others want theirs. Taps and levels are of all members. A source leaves by being
+    closed, too; a source is in one group at most.
     """
 
     def __init__(self, registry: Registry, *, size: int) -> None:

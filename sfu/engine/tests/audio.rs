@@ -240,24 +240,31 @@ const LOUD: u8 = 25;
 fn meeting(seed: u64, count: usize) -> Meeting {
     let mut world = World::new(seed);
     let listener = world.add_peer(CLEAN);
-    let (mut tracks, mut sources) = (Vec::new(), Vec::new());
-    for at in 0..count {
-        let peer = world.add_peer(CLEAN);
-        let source = world.add_source(peer, "0", true, &[""]);
-        let both = only(&[Codec::Opus, Codec::Red]);
-        world.add_sink_with(listener, source, 1000 + at as u32 * 10, LAYERS, both);
-        world.apply(Command::SetSpeakerGroup { source, group: 7 });
-        let mut track = AudioTrack::new(&world, peer, "0");
-        track.level = QUIET;
-        // Not all in the same millisecond.
-        track.next_us += at as Micros * 1_700;
-        tracks.push(track);
-        sources.push(source);
+    let mut meeting = Meeting { world, tracks: Vec::new(), sources: Vec::new(), listener };
+    for _ in 0..count {
+        let peer = meeting.world.add_peer(CLEAN);
+        meeting.add(peer, "0");
     }
-    Meeting { world, tracks, sources, listener }
+    meeting
 }
 
 impl Meeting {
+    /// One more microphone in the group.
+    fn add(&mut self, peer: usize, mid: &'static str) {
+        let (world, at) = (&mut self.world, self.tracks.len());
+        let source = world.add_source(peer, mid, true, &[""]);
+        let both = only(&[Codec::Opus, Codec::Red]);
+        world.add_sink_with(self.listener, source, 1000 + at as u32 * 10, LAYERS, both);
+        world.apply(Command::SetSpeakerGroup { source, group: 7 });
+        let mut track = AudioTrack::new(world, peer, mid);
+        track.level = QUIET;
+        track.ssrc = 0x9000 + at as u32 * 16;
+        // Not all in the same millisecond.
+        track.next_us += at as Micros * 1_700;
+        self.tracks.push(track);
+        self.sources.push(source);
+    }
+
     fn play(&mut self, us: Micros) {
         let listener = self.listener;
         self.world.play(&mut [], &mut self.tracks, us, |world| {
@@ -384,6 +391,91 @@ fn places_of_who_leaves_mutes_or_falls_silent_go_to_the_next() {
     assert_eq!(meeting.speakers(meeting.world.now - 500_000), [0, 2, 3, 4, 5]);
     meeting.world.apply(Command::SetGroupSize { group: 99, size: 3 });
     assert_eq!(meeting.world.core.counters().stale_commands, 1, "no such group");
+}
+
+/// A meeting in which the first `microphones` all belong to one guest, with `others` beside him.
+fn crowded(seed: u64, microphones: usize, others: usize) -> Meeting {
+    let mut meeting = meeting(seed, 0);
+    let guest = meeting.world.add_peer(CLEAN);
+    for at in 0..microphones + others {
+        let peer = if at < microphones { guest } else { meeting.world.add_peer(CLEAN) };
+        let mid = if at < microphones { ["0", "1", "2", "3"][at] } else { "0" };
+        meeting.add(peer, mid);
+    }
+    meeting
+}
+
+#[test]
+fn one_guest_with_three_loud_microphones_has_one_place_while_others_want_theirs() {
+    let mut meeting = crowded(35, 3, 2);
+    // The guest is there first, and shouts into all of them all the time.
+    (0..3).for_each(|at| meeting.tracks[at].level = LOUD - 15);
+    meeting.play(2_000_000);
+    let heard = meeting.speakers(meeting.world.now - 1_000_000);
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert_eq!(heard[1..], [3, 4], "also in silence");
+    let began = [3, 4].map(|at| meeting.tracks[at].frame);
+    let from = meeting.world.now;
+    (3..5).for_each(|at| meeting.tracks[at].level = LOUD);
+    meeting.play(2_000_000);
+    assert_eq!(meeting.speakers(from), heard);
+    for (at, first) in [3, 4].into_iter().zip(began) {
+        let frames = meeting.heard(at, from);
+        assert!(frames[0] <= first && frames.windows(2).all(|pair| pair[1] == pair[0] + 1));
+    }
+    meeting.check_streams();
+}
+
+#[test]
+fn four_who_speak_are_four_people_whatever_a_guest_has() {
+    let mut meeting = crowded(36, 4, 3);
+    (0..4).for_each(|at| meeting.tracks[at].level = LOUD - 15);
+    (4..7).for_each(|at| meeting.tracks[at].level = LOUD + 10);
+    meeting.play(3_000_000);
+    let heard = meeting.speakers(meeting.world.now - 1_000_000);
+    assert_eq!(heard.iter().filter(|&&at| at < 4).count(), 1, "{heard:?}");
+    assert_eq!(heard.len(), 3);
+    let changes = meeting.world.core.counters().speakers_admitted;
+    meeting.play(3_000_000);
+    assert_eq!(meeting.world.core.counters().speakers_admitted, changes, "nobody is cut to pieces");
+    meeting.check_streams();
+}
+
+#[test]
+fn a_person_may_speak_into_another_microphone() {
+    let mut meeting = crowded(37, 2, 4);
+    meeting.tracks[0].level = LOUD;
+    (2..4).for_each(|at| meeting.tracks[at].level = LOUD);
+    meeting.play(2_000_000);
+    assert_eq!(meeting.speakers(meeting.world.now - 1_000_000), [0, 2, 3]);
+    meeting.tracks[0].level = QUIET;
+    meeting.tracks[1].level = LOUD;
+    meeting.play(3_000_000);
+    assert_eq!(meeting.speakers(meeting.world.now - 1_000_000), [1, 2, 3]);
+    meeting.check_streams();
+}
+
+#[test]
+fn spare_microphones_are_heard_while_there_is_room() {
+    let mut meeting = crowded(38, 3, 1);
+    meeting.play(2_000_000);
+    let heard = meeting.speakers(meeting.world.now - 1_000_000);
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard.contains(&3));
+    // Who ceases to send is a while later one person less.
+    let source = meeting.sources[3];
+    meeting.world.apply(Command::MuteSource { source, muted: true });
+    meeting.play(1_000_000);
+    assert_eq!(meeting.speakers(meeting.world.now - 500_000), [0, 1, 2]);
+    // Fewer places: spare ones go first, however loud.
+    meeting.world.apply(Command::MuteSource { source, muted: false });
+    (0..3).for_each(|at| meeting.tracks[at].level = LOUD);
+    meeting.play(1_000_000);
+    meeting.world.apply(Command::SetGroupSize { group: 7, size: 2 });
+    meeting.play(1_000_000);
+    let heard = meeting.speakers(meeting.world.now - 500_000);
+    assert!(heard.len() == 2 && heard[1] == 3, "{heard:?}");
+    meeting.check_streams();
 }
 
 #[test]

@@ -57,6 +57,30 @@ fn red_in_and_out_allocates_nothing() {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
+/// One place for two who are equally loud: every packet of the second asks for it in vain.
+#[test]
+fn asking_for_a_place_among_speakers_allocates_nothing() {
+    let mut rig = Rig::talking(SrtpProfile::AeadAes128Gcm, SINKS, 0);
+    rig.add_microphone();
+    let mut heard = rig.seal_speech(300);
+    let mut unheard = rig.seal_other_speech(300);
+    let late = (heard.split_off(200), unheard.split_off(200));
+    for (one, other) in heard.into_iter().zip(unheard) {
+        rig.deliver(one);
+        rig.deliver(other);
+    }
+    let (before, admitted) = (rig.num_forwarded(), rig.core.counters().speakers_admitted);
+    let info = allocation_counter::measure(|| {
+        for (one, other) in late.0.into_iter().zip(late.1) {
+            rig.deliver(one);
+            rig.deliver(other);
+        }
+    });
+    assert_eq!(rig.num_forwarded() - before, 100 * SINKS as u64, "of one only");
+    assert_eq!(rig.core.counters().speakers_admitted, admitted);
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
 #[test]
 fn a_peer_with_a_budget_and_copies_allocates_nothing_either() {
     let mut rig = Rig::new(SrtpProfile::AeadAes128Gcm, SINKS);

@@ -3,6 +3,9 @@
 //! Decided with each packet, since waiting for a tick would clip the first syllable; what a speaker
 //! said right before being admitted is in the ring and leaves first. A group costs a packet as much
 //! as it has places, however many members it has. Taps read the rings and hear everybody.
+//!
+//! Places are people's, not microphones': a person's second microphone has a place only while nobody
+//! else wants it, and the louder one of a person's microphones replaces the other, not somebody.
 
 use std::collections::HashMap;
 
@@ -22,13 +25,30 @@ const STALE_US: Micros = 2_000_000;
 /// What is sent first of somebody who is admitted: a level is a mean over 20 ms and speech swells.
 const PRE_ROLL_US: Micros = 80_000;
 
+/// Whose microphone it is: all that come over one connection are one person's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Person {
+    Transport(u32),
+    /// A local source comes over none, and is somebody by itself.
+    Source(u32),
+}
+
 /// A place in a group and whose it is.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     source: u32,
+    person: Person,
     heard_us: Micros,
     /// Not to be taken away before.
     held_until_us: Micros,
+}
+
+/// A place that may be taken.
+#[derive(Clone, Copy, Debug)]
+enum Free {
+    Empty,
+    /// Another source leaves it.
+    Of(usize),
 }
 
 /// Sources of which the loudest are forwarded.
@@ -42,6 +62,21 @@ struct Group {
 impl Group {
     fn new() -> Group {
         Group { size: DEFAULT_SIZE, num_members: 0, places: Vec::with_capacity(MAX_SIZE) }
+    }
+
+    /// Whether a person has a place.
+    fn has(&self, person: Person) -> bool {
+        self.places.iter().any(|place| place.person == person)
+    }
+
+    /// Whether its person has another place, too.
+    fn is_spare(&self, place: &Place) -> bool {
+        self.places.iter().any(|other| other.person == place.person && other.source != place.source)
+    }
+
+    /// A place whose owner fell silent long ago.
+    fn stale(&self, now: Micros) -> Option<usize> {
+        self.places.iter().position(|place| now.saturating_sub(place.heard_us) > STALE_US)
     }
 }
 
@@ -67,12 +102,14 @@ impl Core {
         if group == 0 {
             return Some(());
         }
+        let person = self.person(index);
         self.sources.get_mut(index)?.group = group;
         let joined = self.speakers.groups.entry(group).or_insert_with(Group::new);
         joined.num_members += 1;
         if joined.places.len() < joined.size {
-            joined.places.push(Place { source: index, heard_us: now, held_until_us: 0 });
+            joined.places.push(Place { source: index, person, heard_us: now, held_until_us: 0 });
         } else {
+            // Somebody's spare place is for its first packet to take.
             self.set_admitted(now, index, false);
         }
         Some(())
@@ -86,7 +123,8 @@ impl Core {
             if group.places.len() <= group.size {
                 break;
             }
-            let (at, _) = self.weakest(now, &group.places, |_| true)?;
+            let spare = self.weakest(now, &group.places, |place| group.is_spare(place));
+            let (at, _) = spare.or_else(|| self.weakest(now, &group.places, |_| true))?;
             self.vacate(now, id, at);
         }
         Some(())
@@ -105,23 +143,51 @@ impl Core {
             place.heard_us = now;
             return;
         }
-        if group.places.len() < group.size {
-            return self.occupy(now, id, index, 0);
-        }
-        let places = &self.speakers.groups[&id].places;
-        let is_stale = |place: &Place| now.saturating_sub(place.heard_us) > STALE_US;
-        if let Some(at) = places.iter().position(is_stale) {
-            self.vacate(now, id, at);
+        let person = self.person(index);
+        if let Some(free) = self.free_place(now, id, person) {
+            if let Free::Of(at) = free {
+                self.vacate(now, id, at);
+            }
             return self.occupy(now, id, index, 0);
         }
         if score < FLOOR {
             return;
         }
-        let weakest = self.weakest(now, places, |place| place.held_until_us <= now);
+        let Some(group) = self.speakers.groups.get(&id) else {
+            return;
+        };
+        // Who has a place already may speak into another microphone, but takes nobody else's place.
+        let has_place = group.has(person);
+        let weakest = self.weakest(now, &group.places, |place| {
+            place.held_until_us <= now && (!has_place || place.person == person)
+        });
         if let Some((at, _)) = weakest.filter(|&(_, weakest)| score > weakest + MARGIN) {
             self.vacate(now, id, at);
             self.occupy(now, id, index, now + HOLD_US);
         }
+    }
+
+    /// Whose a source is.
+    fn person(&self, index: u32) -> Person {
+        let transport = self.sources.get(index).and_then(|source| source.transport);
+        transport.map_or(Person::Source(index), Person::Transport)
+    }
+
+    /// A place that costs nobody who is to be heard anything: one that nobody has, one whose owner
+    /// fell silent long ago, or, for who has none, one that somebody has beside another.
+    fn free_place(&self, now: Micros, id: u32, person: Person) -> Option<Free> {
+        let group = self.speakers.groups.get(&id)?;
+        if group.places.len() < group.size {
+            return Some(Free::Empty);
+        }
+        if let Some(at) = group.stale(now) {
+            return Some(Free::Of(at));
+        }
+        if group.has(person) {
+            return None;
+        }
+        let spare = self.weakest(now, &group.places, |place| group.is_spare(place));
+        spare.map(|(at, _)| Free::Of(at))
     }
 
     /// A source ended or was muted: its place is free at once.
@@ -165,8 +231,9 @@ impl Core {
     }
 
     fn occupy(&mut self, now: Micros, group: u32, index: u32, held_until_us: Micros) {
+        let person = self.person(index);
         if let Some(group) = self.speakers.groups.get_mut(&group) {
-            group.places.push(Place { source: index, heard_us: now, held_until_us });
+            group.places.push(Place { source: index, person, heard_us: now, held_until_us });
         }
         self.counters.speakers_admitted += 1;
         self.set_admitted(now, index, true);

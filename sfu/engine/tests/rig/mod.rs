@@ -71,6 +71,16 @@ impl Rig {
         rig
     }
 
+    /// Gives the publisher a second microphone (SSRC 177), and its group a single place.
+    pub fn add_microphone(&mut self) {
+        let encodings = vec![EncodingConfig { rid: String::new(), ssrc: 177, rtx_ssrc: 0 }];
+        let config = SourceConfig { mid: "1".into(), is_audio: true, encodings };
+        let transport = Some(TransportId(0));
+        self.apply(Command::AddSource { source: SourceId(2), transport, config });
+        self.apply(Command::SetSpeakerGroup { source: SourceId(2), group: 1 });
+        self.apply(Command::SetGroupSize { group: 1, size: 1 });
+    }
+
     fn with(profile: SrtpProfile, sinks: usize, is_audio: bool) -> Rig {
         let key = vec![1; key_salt_len(profile)];
         let sender = SrtpSender::new(profile, &key).unwrap();
@@ -186,13 +196,18 @@ impl Rig {
 
     /// Protected packets of the next Opus frames; each carries the two frames before it as RED.
     pub fn seal_speech(&mut self, count: usize) -> Vec<Vec<Vec<u8>>> {
-        (0..count).map(|_| vec![self.seal_red()]).collect()
+        (0..count).map(|_| vec![self.seal_red(77, b"0")]).collect()
     }
 
-    fn seal_red(&mut self) -> Vec<u8> {
+    /// The same from the second microphone.
+    pub fn seal_other_speech(&mut self, count: usize) -> Vec<Vec<Vec<u8>>> {
+        (0..count).map(|_| vec![self.seal_red(177, b"1")]).collect()
+    }
+
+    fn seal_red(&mut self, ssrc: u32, mid: &'static [u8]) -> Vec<u8> {
         let ts_rtp = self.frame * 960;
-        let header = RtpHeader { is_marker: false, pt: 63, seq: self.seq, ts_rtp, ssrc: 77 };
-        let extensions = OutExtensions { mid: Some(b"0"), ..OutExtensions::default() };
+        let header = RtpHeader { is_marker: false, pt: 63, seq: self.seq, ts_rtp, ssrc };
+        let extensions = OutExtensions { mid: Some(mid), ..OutExtensions::default() };
         self.seq = self.seq.wrapping_add(1);
         self.frame += 1;
         let mut packet = vec![0; 1600];
