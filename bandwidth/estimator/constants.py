@@ -19,7 +19,7 @@ class Constants:
 
     # Groups of packets and the trend of their delay.
     burst_us: int = 5_000
-    coarse_burst_us: int = 25_000
+    coarse_burst_us: int = 50_000
     max_burst_us: int = 100_000
     max_delay_jump_us: int = 3_000_000
     smoothing: float = 0.9

@@ -118,7 +118,7 @@ class Estimator:
             feedback: rows of all lines, mixed as they came.
             lines: arrays at least as long as the highest open slot.
             is_calm: all lines are strong: their delay is looked at in longer groups of packets,
-                which costs a fifth. Queues show all the same.
+                which costs a tenth. Queues show all the same.
 
         Returns:
             The estimates, and probes to be sent now.

@@ -92,7 +92,8 @@ class LayerRates:
         is_warm = now_us - self._first_us[rows, layers] >= _WARM_UP_US
         is_warm &= self._is_plain(now_us, seen, rows, layers)
         self._smooth(now_us, seen[is_warm], rows[is_warm], layers[is_warm])
-        touched = np.unique(rows)
+        # np.unique would load numpy.ma: 6 MB, and 50 ms of a first viewer's wait.
+        touched = np.flatnonzero(np.bincount(rows))
         has_news[touched] = self._publish(touched)
         return has_news
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +45,6 @@ _PROVEN = 1.05
 _SETTLED_ROOM = 1.4  # of what it started with; measured rates differ from announced ones
 _FIRST_SHARE = 0.5
 _NEW_US = 3_000_000
-_CALM_ROWS = 40_000  # of feedback in one turn; the engine keeps 65 536
 # What the engine says it sent covers one second, and is up to 100 ms old.
 _SENT_WINDOW_US = 1_200_000
 
@@ -71,7 +69,8 @@ class Downlink:
         self._target_bps = np.zeros(self._lines.capacity)
         self._ticked_us = self._remembered_us = 0
         self._num_rows = 0.0  # a second
-        self._ticker = Ticker(self._run, self._config.interval_s, self._config.calm_interval_s)
+        self._ticker = Ticker(self._run, self._config.interval_s)
+        self.hurry = self._ticker.hurry  # for whoever hears of a line that shows weakness
 
     def start(self) -> None:
         """Begin to look at the lines, in the running event loop."""
@@ -172,11 +171,11 @@ class Downlink:
         """How many lines are on which step, by name."""
         is_open = self._lines.columns.is_open & (self._lines.columns.videos > 0)
         counts = np.bincount(self._states.ladder.step[is_open], minlength=len(Step))
-        found = Counter({f"downlink_{step.name.lower()}": int(counts[step]) for step in Step})
-        found["downlink_lines"] = len(self._lines)
-        found["downlink_remembered"] = len(self._memory)
-        found["downlink_dropped_rows"] = self._estimator.dropped_rows
-        return dict(found)
+        return {f"downlink_{step.name.lower()}": int(counts[step]) for step in Step} | {
+            "downlink_lines": len(self._lines),
+            "downlink_remembered": len(self._memory),
+            "downlink_dropped_rows": self._estimator.dropped_rows,
+        }
 
     def tick(self, now_us: int) -> None:
         """Look at everything once."""
@@ -195,7 +194,7 @@ class Downlink:
             now_us,
             feed.read_feedback(self._lines, twcc),
             feed.describe_lines(self._lines, measured),
-            is_calm=self._ticker.is_calm,
+            is_calm=self._ticker.calm_interval_s is not None,
         )
         estimates = feed.fit_estimates(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
@@ -347,14 +346,15 @@ class Downlink:
     def _pace(self, now_us: int, probes: list[ProbeOrder]) -> None:
         columns = self._lines.columns
         reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
-        paced_bps = budget.pace(now_us, self._states.belief, columns.needed_bps + reserve_bps)
+        needed_bps = columns.needed_bps + reserve_bps
+        paced_bps = budget.pace(now_us, self._states.belief, needed_bps)
         is_paced = columns.has_estimate & (columns.videos > 0)
-        is_strong = budget.find_strong(
-            now_us, self._states.belief, columns.needed_bps + reserve_bps
-        )
+        is_strong = budget.find_strong(now_us, self._states.belief, needed_bps)
         is_done = is_strong & columns.has_estimate & ~columns.is_dirty & (columns.due_us == 0)
-        is_little = self._num_rows * self._config.calm_interval_s < _CALM_ROWS
-        self._ticker.is_calm = is_little and bool(is_done[columns.is_open].all())
+        is_calm = bool(is_done[columns.is_open].all())
+        self._ticker.calm_interval_s = self._config.fit_calm(self._num_rows) if is_calm else None
+        if is_calm:
+            self._registry.engine.watch_lines()
         self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0))
         for order in probes:
             transport = self._lines.transports[order.slot]

@@ -20,8 +20,8 @@ __all__ = ["Orders"]
 
 logger = logging.getLogger(__name__)
 
-# The engine takes a second without a budget for a stalled interpreter.
-_REPEAT_US = 400_000
+# The engine takes 2.5 seconds without a budget for a stalled interpreter.
+_REPEAT_US = 900_000
 _NEWS_SHARE = 0.03
 
 

@@ -19,22 +19,20 @@ class Ticker:
 
     Attributes:
         is_late: the last turns came far too late.
-        is_calm: turns may come at the calm interval, until somebody hurries.
+        calm_interval_s: turns may come at this longer interval, until somebody hurries; None =
+            they may not.
     """
 
-    def __init__(
-        self, call: Callable[[], None], interval_s: float, calm_interval_s: float | None = None
-    ) -> None:
+    def __init__(self, call: Callable[[], None], interval_s: float) -> None:
         """Starts nothing. What `call` raises is its own affair: it must not."""
         self._interval_s = interval_s
-        self._calm_interval_s = interval_s if calm_interval_s is None else calm_interval_s
         self._call = call
         self._due_s = 0.0
         self._num_late = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_stopped = True
         self.is_late = False
-        self.is_calm = False
+        self.calm_interval_s: float | None = None
 
     def start(self) -> None:
         """Begin, in the running event loop."""
@@ -52,9 +50,9 @@ class Ticker:
 
     def hurry(self) -> None:
         """Something is new: the next turn comes within the short interval."""
-        if not self.is_calm:
+        if self.calm_interval_s is None:
             return
-        self.is_calm = False
+        self.calm_interval_s = None
         if self._timer is not None:
             loop = asyncio.get_running_loop()
             self._timer.cancel()
@@ -70,7 +68,7 @@ class Ticker:
         self._timer = None
         self._call()
         # What was missed is not made up for: the next turn sees it all.
-        interval_s = self._calm_interval_s if self.is_calm else self._interval_s
+        interval_s = self.calm_interval_s or self._interval_s
         self._due_s = max(self._due_s + interval_s, now_s + _MIN_PAUSE_S)
         if not self._is_stopped:
             self._timer = loop.call_at(self._due_s, self._run)

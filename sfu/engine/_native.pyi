@@ -19,6 +19,7 @@ _Payload = tuple[int, int, int]
 # ("dtls", transport, bytes) | ("transport", transport, state, proto "udp"/"tcp"/"", ip, port)
 # ("encoding", source, encoding, ssrc, codec) | ("sink", sink)
 # ("tap", tap): its queue was empty and is not any more; drain until fewer than asked come back
+# ("restless", transport): a line shows a queue or losses, once for each watch_lines()
 # ("dead",): the media thread failed; nothing is forwarded any more (Engine only)
 _Event = tuple[object, ...]
 # (ts_rtp_ext, arrived_us, captured_us, is_key, encoding, codec, lost_before, data)
@@ -84,6 +85,9 @@ class _Orders:
     def probe(self, transport: int, probe: int, rate_bps: int, duration_us: int) -> None:
         """A probe cluster at this rate, at most 100 ms and 100 kB. `probe` (not 0) comes back in
         the rows of drain_twcc. One at a time: another one replaces it."""
+
+    def watch_lines(self) -> None:
+        """Send one "restless" event when a line with a budget shows a queue or losses."""
 
     def set_protection(self, sink: int, copies: int) -> None:
         """Every video packet is followed by so many copies (0..3) on the retransmission stream, as

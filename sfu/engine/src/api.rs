@@ -236,6 +236,8 @@ pub enum Command {
     /// How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as it
     /// has members.
     SetGroupSize { group: u32, size: u8 },
+    /// The next line with a budget that shows a queue or losses is told of, once.
+    WatchLines,
 }
 
 /// How a transport is doing.
@@ -266,6 +268,8 @@ pub enum Event {
     SinkStarted { sink: SinkId },
     /// A tap went from empty to holding frames.
     TapReady { tap: TapId },
+    /// A line shows a queue or losses, for the first time since `WatchLines`.
+    LineRestless { transport: TransportId },
 }
 
 /// A complete frame handed to a tap.

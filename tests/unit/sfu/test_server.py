@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import cast
 
 from fake_engine import FakeEngine, make_registry
 
 from sfu.config import MediaConfig
+from sfu.downlink import Downlink
 from sfu.server import MediaServer
 
 
@@ -27,3 +29,17 @@ def test_a_dead_media_thread_is_told_to_the_owner() -> None:
     counters = cast(dict[str, int], server._registry_or_none.counters)
     assert counters["event_unknown"] == 1, "news after it are still looked at"
     assert counters["event_errors"] == 0
+
+
+def test_news_of_a_restless_line_hurry_the_loop() -> None:
+    engine = FakeEngine()
+    engine.drain_events = lambda: [("restless", 7)]  # type: ignore[method-assign]
+    server = MediaServer(MediaConfig())
+    registry = make_registry(engine)
+    server._registry_or_none = registry
+    hurried: list[str] = []
+    registry.downlink = cast(Downlink, SimpleNamespace(hurry=lambda: hurried.append("now")))
+
+    server._handle_events()
+
+    assert hurried == ["now"]

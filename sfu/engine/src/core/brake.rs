@@ -128,6 +128,11 @@ impl Brake {
         self.shed
     }
 
+    /// How long the quickest of the last packets waited.
+    pub fn queue_us(&self) -> i64 {
+        self.queue_us
+    }
+
     /// When feedback last came; 0 = never.
     pub fn feedback_us(&self) -> Micros {
         self.feedback_us

@@ -90,6 +90,10 @@ impl Core {
                 self.set_speaker_group(now, source.0, group)
             }
             Command::SetGroupSize { group, size } => self.set_group_size(now, group, size),
+            Command::WatchLines => {
+                self.is_watching = true;
+                Some(())
+            }
             Command::SetRed { sink, distance } => {
                 self.sinks.by_id_mut(sink.0)?.output.set_red(distance);
                 Some(())

@@ -1,6 +1,6 @@
 //! Arriving RTCP: clocks of publishers, wishes and reports of subscribers.
 
-use crate::api::{Micros, Path};
+use crate::api::{Event, Micros, Path, TransportId};
 use crate::media::clock::us_to_ntp;
 use crate::wire::rtcp::{NackSeqs, ReportBlock, ReportBlocks, RtcpPacket, SenderInfo, packets};
 use crate::wire::twcc_feedback::Feedback;
@@ -16,6 +16,9 @@ const MAX_ASKED_BY_PEER: u16 = 512;
 const MAX_STATUSES: usize = 16_384;
 /// A picture lost this shortly after a key frame left was lost before it arrived.
 const KEY_FLIGHT_US: Micros = 100_000;
+/// A line with a longer queue, or more losses, is one that somebody should look at.
+const RESTLESS_QUEUE_US: i64 = 50_000;
+const RESTLESS_LOSS_PERMILLE: u16 = 30;
 /// A subscriber is served from the cache once in this time.
 const PLI_SERVE_INTERVAL_US: Micros = 1_000_000;
 
@@ -227,6 +230,14 @@ impl Core {
         }
         let verdict = brake.on_feedback(now);
         let is_on = transport.pacer.is_on();
+        let is_restless = verdict.queued_bytes.is_some()
+            || transport.pacer.brake.queue_us() > RESTLESS_QUEUE_US
+            || transport.loss_permille >= RESTLESS_LOSS_PERMILLE;
+        if self.is_watching && is_on && is_restless {
+            self.is_watching = false;
+            let transport = TransportId(id);
+            self.events.push(Event::LineRestless { transport }, &mut self.counters);
+        }
         match verdict.queued_bytes {
             Some(queued_bytes) if is_on => {
                 self.counters.brakes += 1;

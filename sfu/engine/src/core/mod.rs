@@ -74,6 +74,8 @@ pub struct Core {
     /// ICE-TCP connections that are of no use any more.
     given_up: Vec<u32>,
     twcc_rows: TwccRows,
+    /// The next line in trouble is told of.
+    is_watching: bool,
     timers: Timers,
     /// Sources with packets that arrived since the last flush.
     dirty: Vec<u32>,
@@ -110,6 +112,7 @@ impl Core {
             replies: Replies::default(),
             given_up: Vec::new(),
             twcc_rows: TwccRows::default(),
+            is_watching: false,
             timers: Timers::default(),
             dirty: Vec::new(),
             busy: Vec::new(),

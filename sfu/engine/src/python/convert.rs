@@ -122,6 +122,9 @@ pub fn notice(py: Python<'_>, notice: Notice) -> PyResult<Py<PyAny>> {
         }
         Notice::Core(Event::SinkStarted { sink }) => ("sink", sink.0).into_py_any(py),
         Notice::Core(Event::TapReady { tap }) => ("tap", tap.0).into_py_any(py),
+        Notice::Core(Event::LineRestless { transport }) => {
+            ("restless", transport.0).into_py_any(py)
+        }
     }
 }
 

@@ -160,6 +160,10 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetSpeakerGroup { source: SourceId(source), group })
             }
 
+            fn watch_lines(&self, py: Python<'_>) -> PyResult<()> {
+                self.order(py, Command::WatchLines)
+            }
+
             fn set_group_size(&self, py: Python<'_>, group: u32, size: u8) -> PyResult<()> {
                 self.order(py, Command::SetGroupSize { group, size })
             }

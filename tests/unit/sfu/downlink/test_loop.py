@@ -167,7 +167,22 @@ async def test_budgets_are_repeated_so_that_the_engine_trusts_them() -> None:
     bench.run(5.0)
     before = len(bench.engine.named("set_budget"))
     bench.run(5.0)
-    assert 10 <= len(bench.engine.named("set_budget")) - before <= 25
+    assert 5 <= len(bench.engine.named("set_budget")) - before <= 25
+
+
+async def test_the_engine_watches_while_all_lines_are_strong() -> None:
+    bench = DownlinkBench()
+    viewer = bench.viewer(bench.source())
+    bench.run(0.5)
+    assert not bench.engine.named("watch_lines"), "nothing is known of the line yet"
+    bench.run(9.5)
+    calm = len(bench.engine.named("watch_lines"))
+    assert calm > 0
+    viewer.line.rate_bps = 120e3
+    bench.run(1.0)
+    fallen = len(bench.engine.named("watch_lines"))
+    bench.run(5.0)
+    assert len(bench.engine.named("watch_lines")) == fallen, "a weak line is looked at ten times"
 
 
 async def test_the_last_picture_ends_pacing() -> None:

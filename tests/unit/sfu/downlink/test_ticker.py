@@ -52,9 +52,9 @@ def test_calm_turns_come_seldom_until_somebody_hurries() -> None:
 
         def turn() -> None:
             turns.append(round(loop.time(), 3))
-            ticker.is_calm = True
+            ticker.calm_interval_s = 0.4
 
-        ticker = Ticker(turn, 0.1, 0.4)
+        ticker = Ticker(turn, 0.1)
         ticker.start()
         await pass_virtual(0.75)
         ticker.hurry()
