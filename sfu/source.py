@@ -261,6 +261,14 @@ class Sink:
                 logger.exception("sink %d: grant listener failed", self.handle)
         return is_thin == self.is_thin
 
+    def lose_thin(self) -> None:
+        """The thin version ends for what it costs: nothing, until the line is fitted anew."""
+        if self.is_closed or not self.is_thin:
+            return
+        self.grant(Layers(0, 0, True))
+        if self._registry.downlink is not None and self.wish is not None:
+            self._registry.downlink.set_wish(self, self.wish)
+
     def _divert(self, layers: Layers, *, is_thin: bool) -> bool:
         """Go on with the thin version, or with the source again; False if there is none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,12 +57,14 @@ class Rhythm:
         screen_us: between two looks at a screen.
         first_us: between two looks until there is a first still.
         key_us: between two requests for a key frame; the engine has its own bound besides.
+        sparing_us: between two of them while only key frames are decoded.
     """
 
     camera_us: int = 3_000_000
     screen_us: int = 2_000_000
     first_us: int = 500_000
     key_us: int = 3_000_000
+    sparing_us: int = 5_000_000
 
 
 class _Made(NamedTuple):
@@ -82,6 +85,7 @@ class StillFeed:
     Attributes:
         due_us: when ``step`` wants to be called.
         last: the newest still.
+        busy_s: what the worker has spent on it so far, in seconds of a processor.
     """
 
     def __init__(
@@ -93,8 +97,9 @@ class StillFeed:
         counters: Counter[str],
         on_still: Callable[[Still], None],
         rhythm: Rhythm | None = None,
+        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Takes a tap, which it closes in the end."""
+        """Takes a tap, which it closes in the end, and the clock of a thread's processor time."""
         self._tap = tap
         self._runner = runner
         self._is_screen = is_screen
@@ -108,11 +113,23 @@ class StillFeed:
         self._encoding = 0
         self.due_us = 0
         self.last: Still | None = None
+        self.busy_s = 0.0
+        self._cpu_s = cpu_s
         # Only the worker touches these.
         self._decoder = Decoder()
         self._size: PictureSize = SCREEN_SIZE if is_screen else CAMERA_SIZE
         self._shown: npt.NDArray[np.float32] | None = None
         self._is_settling = False
+
+    @property
+    def is_sparing(self) -> bool:
+        """Whether only key frames are decoded, one every few seconds, because the rest costs too
+        much."""
+        return self._pending.is_sparing
+
+    def spare(self, is_sparing: bool) -> None:
+        """Decode only key frames from now on, or everything again."""
+        self._pending.is_sparing = is_sparing
 
     @property
     def has_ended(self) -> bool:
@@ -138,7 +155,7 @@ class StillFeed:
         if not run:
             return
         self._is_busy = True
-        if not self._runner.submit(lambda: self._make(run), self._handle_made):
+        if not self._runner.submit(lambda: self._measure(run), self._handle_made):
             self._is_busy = False
             self._counters["stills_busy"] += 1
             self._pending.give_up()
@@ -155,7 +172,8 @@ class StillFeed:
 
     def _ask_for_key(self, now_us: int) -> None:
         asked_us = self._key_asked_us
-        if asked_us is None or now_us - asked_us >= self._rhythm.key_us:
+        least_us = self._rhythm.sparing_us if self.is_sparing else self._rhythm.key_us
+        if asked_us is None or now_us - asked_us >= least_us:
             self._key_asked_us = now_us
             self._tap.source.request_keyframe(self._encoding)
 
@@ -174,6 +192,13 @@ class StillFeed:
             self._on_still(made.still)
 
     # ---- in the worker -------------------------------------------------------------------------
+
+    def _measure(self, frames: list[Frame]) -> _Made:
+        began_s = self._cpu_s()
+        try:
+            return self._make(frames)
+        finally:
+            self.busy_s += self._cpu_s() - began_s
 
     def _make(self, frames: list[Frame]) -> _Made:
         try:

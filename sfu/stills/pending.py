@@ -22,6 +22,7 @@ class PendingFrames:
     recordings played in a loop) only they are kept: one decoded picture per still.
 
     Attributes:
+        is_sparing: only key frames are handed out, also where they have to be asked for.
         overflows: how often more than the bounds waited, and all of it was given up.
     """
 
@@ -34,6 +35,7 @@ class PendingFrames:
         self._needs_key = True
         self._last_key_us: int | None = None
         self._num_regular = 0
+        self.is_sparing = False
         self.overflows = 0
 
     @property
@@ -61,7 +63,7 @@ class PendingFrames:
     def take(self) -> list[Frame]:
         """Hand out what has to be decoded now, empty for nothing."""
         frames, self._frames, self._bytes = self._frames, [], 0
-        if self.is_regular and frames:
+        if (self.is_regular or self.is_sparing) and frames:
             # Only ever a key frame's successors are kept, so it is the first or missing.
             self._needs_key = True
             return frames[:1] if frames[0].is_key else []

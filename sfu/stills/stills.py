@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sfu.ids import Codec
+from sfu.stills.effort import Effort
 from sfu.stills.feed import Still, StillFeed
 from sfu.stills.worker import Runner, StillWorker
 
@@ -29,6 +31,12 @@ _MAX_LAST_AGE_US = 5_000_000
 _TAP_BYTES = 8_000_000
 # A line between two steps of the ladder comes back soon; a new tap would cost a key frame.
 _LINGER_US = 5_000_000
+# All stills together may take so much of a core; 1080p without simulcast takes a tenth. Beyond it
+# the costliest are made of key frames only, which costs a hundredth, and their publishers one key
+# frame every five seconds.
+_MAX_CORES = 0.25
+_WEIGH_US = 2_000_000
+_SPARE_US = 60_000_000
 
 
 class TapOpener(Protocol):
@@ -94,10 +102,12 @@ class _Shared:
 
     Attributes:
         idle_since_us: when the last one left; None while somebody watches.
+        spared_until_us: until then only key frames are decoded, 0 = everything is.
     """
 
     def __init__(self, make_feed: Callable[[Callable[[Still], None]], StillFeed]) -> None:
         self.watches: set[Watch] = set()
+        self.spared_until_us = 0
         self.idle_since_us: int | None = None
         self.feed = make_feed(self._tell)
 
@@ -120,6 +130,7 @@ class Stills:
         counters: Counter[str] | None = None,
         runner: Runner | None = None,
         call_later: Callable[[float, Callable[[], None]], Timer] | None = None,
+        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
         """Starts nothing: no thread, no timer, no tap before the first `watch`."""
         self._media = media
@@ -128,6 +139,9 @@ class Stills:
         self._call_later = call_later
         self._shared: dict[tuple[int, bool], _Shared] = {}
         self._timer: Timer | None = None
+        self._cpu_s = cpu_s
+        self._effort: Effort[tuple[int, bool]] = Effort()
+        self._weighed_us = 0
 
     def watch(self, source: Source, on_still: Callable[[Still], None], *, is_screen: bool) -> Watch:
         """Begin to make stills of a source, or join those who get them already.
@@ -171,7 +185,12 @@ class Stills:
         runner = self._runner = self._runner or StillWorker()
         return _Shared(
             lambda tell: StillFeed(
-                tap, runner, is_screen=is_screen, counters=self.counters, on_still=tell
+                tap,
+                runner,
+                is_screen=is_screen,
+                counters=self.counters,
+                on_still=tell,
+                cpu_s=self._cpu_s,
             )
         )
 
@@ -189,6 +208,7 @@ class Stills:
         shared = self._shared.pop(key, None)
         if shared is not None:
             shared.feed.close()
+            self._effort.forget(key)
         if not self._shared and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -207,6 +227,23 @@ class Stills:
                     self._drop(key)
             elif now_us >= shared.feed.due_us:
                 shared.feed.step(now_us)
+        if now_us - self._weighed_us >= _WEIGH_US:
+            self._weighed_us = now_us
+            self._weigh(now_us)
+
+    def _weigh(self, now_us: int) -> None:
+        """One costly feed a turn is made cheap while all together cost too much."""
+        feeds = {key: shared.feed for key, shared in self._shared.items()}
+        self._effort.weigh(now_us / 1e6, {key: feed.busy_s for key, feed in feeds.items()})
+        for shared in self._shared.values():
+            if shared.feed.is_sparing and now_us >= shared.spared_until_us:
+                shared.feed.spare(False)
+        dear = {key: cost for key, cost in self._effort.cores.items() if not feeds[key].is_sparing}
+        if self._effort.total > _MAX_CORES and dear:
+            shared = self._shared[max(dear, key=lambda key: dear[key])]
+            shared.spared_until_us = now_us + _SPARE_US
+            shared.feed.spare(True)
+            self.counters["stills_spared"] += 1
 
     def _later(self, delay_s: float, call: Callable[[], None]) -> Timer:
         if self._call_later is not None:

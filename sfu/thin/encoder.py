@@ -62,15 +62,20 @@ class ThinEncoder:
         self._key_us = 0
         self._pts = 0
 
+    def wants(self, captured_us: int) -> bool:
+        """Whether a picture of that time would be shown; another one was just now, if not."""
+        last_us = self._shown_us
+        return last_us is None or not 0 <= captured_us - last_us < _MIN_GAP_US
+
     def encode(self, picture: VideoFrame, captured_us: int) -> list[bytes]:
         """The frames made of a picture: none where the last one was just now, else one.
 
         Raises:
             av.error.FFmpegError: the encoder failed.
         """
-        last_us = self._shown_us
-        if last_us is not None and 0 <= captured_us - last_us < _MIN_GAP_US:
+        if not self.wants(captured_us):
             return []
+        last_us = self._shown_us
         scaled = _scale(picture)
         context = self._context
         if context is None or (context.width, context.height) != (scaled.width, scaled.height):

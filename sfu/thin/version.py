@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import av.error
@@ -28,12 +30,25 @@ class ThinVersion:
 
     ``run`` reads in the event loop; decoding and encoding are done by the worker, one batch at a
     time, so frames are decoded in their order.
+
+    Attributes:
+        local: the source it feeds.
+        busy_s: what the worker has spent on it so far, in seconds of a processor.
     """
 
     def __init__(
-        self, tap: Tap, local: LocalSource, runner: Runner, counters: Counter[str]
+        self,
+        tap: Tap,
+        local: LocalSource,
+        runner: Runner,
+        counters: Counter[str],
+        *,
+        cpu_s: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Takes the tap, the source to feed and a worker of its own; closes all three."""
+        """Takes the tap, the source to feed and a worker of its own, and closes all three.
+
+        `cpu_s` is the clock of a thread's processor time.
+        """
         self._tap = tap
         self.local = local
         self._runner = runner
@@ -43,6 +58,8 @@ class ThinVersion:
         self._needs_key = True
         self._key_asked_us = -_KEY_INTERVAL_US
         self._is_closed = False
+        self.busy_s = 0.0
+        self._cpu_s = cpu_s
         # Only the worker touches these.
         self._decoder = Decoder()
         self._encoder: ThinEncoder | None = None
@@ -113,17 +130,24 @@ class ThinVersion:
 
     def _make(self, frames: list[Frame]) -> bool:
         """Decode all, show some; False if it has to begin again with a key frame."""
+        began_s = self._cpu_s()
         try:
             for frame in frames:
-                picture = self._decoder.decode([frame])
-                if picture is None:
-                    continue
-                self._encoder = self._encoder or ThinEncoder(frame.codec)
-                for data in self._encoder.encode(picture, frame.captured_us):
-                    ts_rtp = frame.captured_us * 9 // 100  # µs to 90 kHz
-                    self.local.push_frame(frame.codec, ts_rtp, data)
-                    self._counters["thin_frames"] += 1
+                self._make_one(frame)
         except av.error.FFmpegError:
             self._decoder.reset()
             return False
+        finally:
+            self.busy_s += self._cpu_s() - began_s
         return True
+
+    def _make_one(self, frame: Frame) -> None:
+        encoder = self._encoder = self._encoder or ThinEncoder(frame.codec)
+        is_shown = encoder.wants(frame.captured_us)
+        picture = self._decoder.decode([frame], is_shown=is_shown)
+        if picture is None or not is_shown:
+            return
+        for data in encoder.encode(picture, frame.captured_us):
+            ts_rtp = frame.captured_us * 9 // 100  # µs to 90 kHz
+            self.local.push_frame(frame.codec, ts_rtp, data)
+            self._counters["thin_frames"] += 1

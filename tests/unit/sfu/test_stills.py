@@ -92,14 +92,22 @@ class Bench:
         self.clock = ManualClock()
         self.media = Media(self.clock)
         self.runner = Runner()
+        self.cost_s = 0.0
+        self.cpu_s = 0.0
         self.counters: Counter[str] = Counter()
         self.stills = Stills(
             self.media,
             counters=self.counters,
             runner=self.runner,
             call_later=self.clock.call_later,
+            cpu_s=self._spend,
         )
         self.got: list[Still] = []
+
+    def _spend(self) -> float:
+        """Each piece of work costs so much."""
+        self.cpu_s += self.cost_s
+        return self.cpu_s
 
     def watch(self, source: Source, *, is_screen: bool = False) -> Watch:
         made: Any = source
@@ -167,6 +175,54 @@ def test_who_comes_back_soon_costs_no_key_frame(bench: Bench) -> None:
     bench.clock.advance(4.0)
     assert len(bench.media.taps) == 1 and not source.asked
     assert bench.got[-1].captured_us == frames[-1].captured_us
+
+
+def test_a_costly_camera_is_looked_at_in_key_frames_only(bench: Bench) -> None:
+    """1080p without simulcast, whose publisher makes key frames only when asked."""
+    source = Source()
+    bench.watch(source)
+    bench.cost_s = 1.0
+    frames = encode([50] * 20, width=1920, height=1080)
+
+    def arrive(start: int, end: int) -> None:
+        now_us = bench.media.now_us()
+        bench.media.taps[0].frames += [
+            frame._replace(arrived_us=now_us, captured_us=now_us + number)
+            for number, frame in enumerate(frames[start:end], start)
+        ]
+        bench.clock.advance(3.0)
+
+    for start in range(0, 20, 5):
+        arrive(start, start + 5)
+    assert bench.counters["stills_spared"] == 1
+    # Nothing but the key frame that is asked for is decoded, and a still is made of it.
+    made, spent_s = len(bench.got), bench.cpu_s
+    for start in (15, 16, 17, 18):
+        arrive(start, start + 1)
+    assert bench.cpu_s == spent_s and 2 <= len(source.asked) <= 3
+    arrive(0, 10)
+    assert len(bench.got) == made + 1 and bench.got[-1].captured_us % 1_000_000 == 0
+    # A minute later it is looked at anew.
+    bench.cost_s = 0.001
+    bench.clock.advance(60.0)
+    for start in range(0, 20, 5):
+        arrive(start, start + 5)
+    assert bench.got[-1].captured_us % 1_000_000 == 19, "the latest frame"
+    assert bench.counters["stills_spared"] == 1
+
+
+def test_what_costs_little_is_not_spared_for_what_costs_much(bench: Bench) -> None:
+    for handle in (1, 2):
+        bench.watch(Source(handle))
+    frames = encode([50] * 40, start_us=0)
+    for start in range(0, 40, 5):
+        for tap, cost_s in zip(bench.media.taps, (0.01, 3.0), strict=True):
+            tap.frames += frames[start : start + 5]
+            bench.cost_s = cost_s
+            bench.stills._shared[tap.source.handle, False].feed.step(bench.media.now_us())
+        bench.clock.advance(3.0)
+    spared = {key: shared.feed.is_sparing for key, shared in bench.stills._shared.items()}
+    assert spared == {(1, False): False, (2, False): True}
 
 
 def test_a_listener_that_fails_harms_no_other(bench: Bench) -> None:
