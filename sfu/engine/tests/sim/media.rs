@@ -1,12 +1,12 @@
 //! Synthetic tracks: VP8 or H.264 simulcast with recognisable payloads, and Opus.
 
-use aislecast_engine::api::Micros;
+use aislecast_engine::api::{Codec, Micros, Payload};
 use aislecast_engine::wire::red::{RedBlock, TS_OFFSET_MAX, write_red};
 use aislecast_engine::wire::rtcp::SenderInfo;
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 
-use super::{EXTENSIONS, Peer, World};
+use super::{EXTENSIONS, Peer, World, payloads};
 
 /// Marks of a synthetic VP8 payload behind the descriptor: frame tag, layer, frame number (u32),
 /// packet number, packets of the frame.
@@ -334,4 +334,14 @@ impl AudioTrack {
         let sealed = world.peers[self.peer].rtp(&header, &extensions, payload);
         world.send(self.peer, sealed);
     }
+}
+
+/// Of `payloads` those of some codecs.
+pub fn only(codecs: &[Codec]) -> Vec<Payload> {
+    payloads().into_iter().filter(|payload| codecs.contains(&payload.codec)).collect()
+}
+
+/// Number that the synthetic microphone gave a frame.
+pub fn frame_of(data: &[u8]) -> u32 {
+    u32::from_be_bytes(data[1..5].try_into().unwrap())
 }

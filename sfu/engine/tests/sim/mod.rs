@@ -5,6 +5,7 @@ pub mod bottleneck;
 pub mod conformance;
 pub mod media;
 pub mod peer;
+pub mod stage;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -1,0 +1,138 @@
+//! The emergency brake: a line that narrows, dies, comes back, or only looks like it.
+
+mod sim;
+
+use aislecast_engine::api::Micros;
+use sim::stage::{AUDIO, frames, longest_gap, stage};
+use sim::{Bottleneck, CLEAN, Link};
+
+#[test]
+fn after_a_cliff_video_stops_at_once_and_audio_goes_on() {
+    let mut stage = stage(13, Link { delay_us: 30_000, ..CLEAN });
+    let viewer = stage.viewer;
+    stage.world.bottlenecks.insert(viewer, Bottleneck::new(3_000_000, 500_000));
+    stage.budget(2_500_000);
+    stage.play(3_000_000);
+    assert!(stage.world.bottlenecks[&viewer].longest_us < 60_000, "{:?}", stage.world.bottlenecks);
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().rate_bps = 120_000;
+    let cliff = stage.world.now;
+    // What Python would do after a while is not done: the engine is on its own.
+    let mut stopped_us = 0;
+    let mut sent = stage.world.sink_row(stage.sink).packets;
+    let sink = stage.sink;
+    stage.play_with(3_000_000, false, |world| {
+        let packets = world.sink_row(sink).packets;
+        if packets > sent + 1 && world.now < cliff + 1_000_000 {
+            stopped_us = world.now - cliff;
+        }
+        sent = packets;
+    });
+    assert!(stage.world.core.counters().brakes > 0);
+    assert!(stopped_us < 350_000, "{stopped_us}");
+    let from = cliff + 1_500_000;
+    stage.play(5_000_000);
+    let sound = stage.world.peers[viewer].stream(AUDIO);
+    let late: Vec<Micros> = sound
+        .windows(2)
+        .filter(|two| two[0].at > from)
+        .map(|two| two[1].at - two[0].at)
+        .filter(|gap| *gap > 100_000)
+        .collect();
+    assert!(late.is_empty(), "{late:?}");
+    assert!(stage.world.bottlenecks[&viewer].wait_us(stage.world.now) < 200_000);
+    let (_, code, budget, _) = stage.row();
+    assert!(code == 1 && budget < 130_000, "{code} {budget}");
+    stage.video();
+}
+
+#[test]
+fn a_dead_line_stops_video_and_starts_it_at_once_when_it_is_back() {
+    let mut stage = stage(14, Link { delay_us: 30_000, ..CLEAN });
+    let viewer = stage.viewer;
+    stage.world.bottlenecks.insert(viewer, Bottleneck::new(3_000_000, 500_000));
+    stage.budget(2_000_000);
+    stage.play(3_000_000);
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().is_dead = true;
+    let asked = stage.world.core.counters().keyframe_requests_sent;
+    stage.play(1_000_000);
+    assert_eq!(stage.row().1, 2);
+    let before = stage.world.sink_row(stage.sink).packets;
+    stage.play(9_000_000);
+    let trickled = stage.world.sink_row(stage.sink).packets - before;
+    assert!(trickled <= 1, "audio asks already whether the line is back: {trickled}");
+    assert_eq!(stage.world.core.counters().keyframe_requests_sent, asked, "nobody is bothered");
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().is_dead = false;
+    let back = stage.world.now;
+    stage.play(3_000_000);
+    let packets = stage.video();
+    let first = frames(&packets).into_iter().map(|(_, at)| at).find(|at| *at > back).unwrap();
+    assert!(first - back < 300_000, "{}", first - back);
+    let sound = stage.world.peers[viewer].stream(AUDIO);
+    let first = sound.iter().map(|one| one.at).find(|at| *at > back).unwrap();
+    assert!(first - back < 60_000, "{}", first - back);
+    assert!(longest_gap(&packets, back + 300_000, stage.world.now) < 150_000);
+    assert_eq!(stage.row().1, 0);
+    assert_eq!(stage.world.core.counters().brake_ends, 1);
+}
+
+#[test]
+fn without_audio_a_trickle_finds_out_that_the_line_is_back() {
+    let mut stage = stage(15, CLEAN);
+    let viewer = stage.viewer;
+    stage.audio.next_us = Micros::MAX;
+    stage.world.bottlenecks.insert(viewer, Bottleneck::new(3_000_000, 500_000));
+    stage.budget(2_000_000);
+    stage.play(2_000_000);
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().is_dead = true;
+    stage.play(5_000_000);
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().is_dead = false;
+    let back = stage.world.now;
+    stage.play(2_000_000);
+    let first = frames(&stage.video()).into_iter().map(|(_, at)| at).find(|at| *at > back).unwrap();
+    assert!(first - back < 500_000, "{}", first - back);
+}
+
+#[test]
+fn lost_feedback_is_no_outage() {
+    let link = Link { loss_permille: 300, delay_us: 50_000, ..CLEAN };
+    let mut stage = stage(16, link);
+    stage.video.layers[0].packets = 1;
+    stage.budget(2_000_000);
+    stage.play_with(20_000_000, true, |_| {});
+    assert!(
+        stage.world.core.counters().brake_ends <= 1,
+        "{:?}",
+        stage.world.core.counters().brake_ends
+    );
+    assert_eq!(stage.world.core.counters().brakes, 0);
+}
+
+#[test]
+fn jitter_is_no_queue() {
+    let mut stage = stage(17, Link { delay_us: 60_000, jitter_us: 80_000, ..CLEAN });
+    stage.budget(2_000_000);
+    stage.play(20_000_000);
+    assert_eq!((stage.world.core.counters().brakes, stage.row().1), (0, 0));
+}
+
+#[test]
+fn feedback_about_what_was_never_sent_moves_nothing() {
+    let mut stage = stage(18, CLEAN);
+    stage.budget(1_000_000);
+    stage.play(1_000_000);
+    let viewer = stage.viewer;
+    let before = stage.row().2;
+    for step in 0..50u64 {
+        let peer = &mut stage.world.peers[viewer];
+        peer.arrivals.clear();
+        for seq in 0..50 {
+            peer.arrivals.insert(65_536 + 20_000 + seq, step * 9_000_000 + seq);
+        }
+        let forged = stage.world.peers[viewer].feedback().unwrap();
+        stage.world.send(viewer, forged);
+        stage.play(10_000);
+    }
+    assert_eq!((stage.row().2, stage.world.core.counters().brakes), (before, 0));
+    stage.play(1_000_000);
+    stage.video();
+}
