@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["pass_virtual", "run_virtual"]
+__all__ = ["is_virtual", "pass_virtual", "run_virtual"]
 
 T = TypeVar("T")
 
@@ -44,8 +44,12 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
+def is_virtual() -> bool:
+    """Whether the running loop's time only jumps."""
+    return isinstance(asyncio.get_running_loop(), VirtualLoop)
+
+
 async def pass_virtual(duration_s: float) -> None:
     """Lets virtual time pass."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop), "real time is not waited for"
+    assert is_virtual(), "real time is not waited for"
     await asyncio.sleep(duration_s)
