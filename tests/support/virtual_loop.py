@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["is_virtual", "pass_virtual", "run_virtual"]
+__all__ = ["pass_virtual", "run_virtual", "take_turns"]
 
 T = TypeVar("T")
 
@@ -44,12 +44,13 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def is_virtual() -> bool:
-    """Whether the running loop's time only jumps."""
-    return isinstance(asyncio.get_running_loop(), VirtualLoop)
-
-
 async def pass_virtual(duration_s: float) -> None:
     """Lets virtual time pass."""
-    assert is_virtual(), "real time is not waited for"
+    assert isinstance(asyncio.get_running_loop(), VirtualLoop), "real time is not waited for"
     await asyncio.sleep(duration_s)
+
+
+async def take_turns() -> None:
+    """Lets everything else that is ready go first; in a virtual loop time passes with it, too."""
+    is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+    await asyncio.sleep(0.01 if is_virtual else 0)

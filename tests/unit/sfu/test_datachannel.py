@@ -16,7 +16,7 @@ from aiortc.rtcsctptransport import (
     SackChunk,
 )
 from dtls_pair import Pair
-from virtual_loop import is_virtual, run_virtual
+from virtual_loop import run_virtual, take_turns
 
 from sfu.config import DataLimits
 from sfu.datachannel import DataChannels
@@ -72,8 +72,7 @@ class DataPair:
 async def until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():
-            # In virtual time something has to let it pass.
-            await asyncio.sleep(0.01 if is_virtual() else 0)
+            await take_turns()
 
 
 @pytest.fixture(params=[True, False], ids=["we are DTLS client", "we are DTLS server"])
