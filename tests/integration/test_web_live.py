@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 from livekit import rtc
-from web_process import ServerProcess, run_server
+from testkit.server import AislecastServer
+from testkit.server import run_server_aside as run_server
 
 from web.demo.camera import LoopCamera
 from web.demo.drawing import Canvas, Picture
@@ -46,7 +47,7 @@ async def camera():
 class Host:
     """A host at the API, with a session."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: ServerProcess) -> None:
+    def __init__(self, session: aiohttp.ClientSession, server: AislecastServer) -> None:
         self._session = session
         self._server = server
 
@@ -117,7 +118,7 @@ async def test_a_camera_is_seen_and_its_recording_survives_the_server(
         status, started = await host.call("POST", f"/api/rooms/{shown['room']}/recording")
         assert status == 200
         await asyncio.sleep(5)
-        status, took_s = await server.stop(number)
+        status, took_s = await asyncio.to_thread(server.end, number)
         assert took_s < 10
         if number is signal.SIGTERM:
             assert status == 0

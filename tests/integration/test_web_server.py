@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from livekit import api
 from livekit.protocol import models, rtc
-from web_process import KEY, SECRET, ServerProcess, run_server
+from testkit.server import KEY, SECRET, AislecastServer
+from testkit.server import run_server_aside as run_server
 
 OURS = {"X-Requested-With": "aislecast"}
 CAMERA_SECRET = "camera-pa55word"
@@ -28,7 +29,7 @@ def token(identity: str = "ann", room: str = "r", **grants: object) -> str:
     return api.AccessToken(KEY, SECRET).with_identity(identity).with_grants(video).to_jwt()
 
 
-async def join(session: aiohttp.ClientSession, server: ServerProcess, jwt: str):
+async def join(session: aiohttp.ClientSession, server: AislecastServer, jwt: str):
     ws = await session.ws_connect(
         f"{server.url}/rtc", params={"access_token": jwt, "protocol": "16"}, ssl=False
     )
@@ -109,7 +110,7 @@ async def test_nothing_secret_gets_into_output(tmp_path: Path) -> None:
         await _send_raw(server.port, f"GET /rtc?access_token={jwt} HTTP/9\r\n\r\n")
         await _send_raw(server.port, f"\x00 {jwt}\r\n\r\n")
         await ws.close()
-        await server.stop()
+        await asyncio.to_thread(server.end)
         output = server.output
         stored = b"".join(
             file.read_bytes() for file in server.data.iterdir() if "sqlite3" in file.name
@@ -184,7 +185,7 @@ async def test_metrics_and_health(tmp_path: Path) -> None:
 async def test_sigterm_tells_clients_to_come_back_and_ends_in_time(tmp_path: Path) -> None:
     async with run_server(tmp_path / "data") as server, aiohttp.ClientSession() as session:
         sockets = [(await join(session, server, token(f"p{n}")))[0] for n in range(5)]
-        stopping = asyncio.create_task(server.stop())
+        stopping = asyncio.create_task(asyncio.to_thread(server.end))
         for ws in sockets:
             leave = await _leave(ws)
             assert leave.action == rtc.LeaveRequest.RECONNECT
@@ -211,7 +212,7 @@ async def test_a_client_that_does_not_read_cannot_hold_up_the_end(tmp_path: Path
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /api/join HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         await writer.drain()
-        status, took_s = await server.stop()
+        status, took_s = await asyncio.to_thread(server.end)
         assert (status, took_s < LATE_S) == (0, True)
         writer.close()
         await silent.close()
@@ -219,8 +220,8 @@ async def test_a_client_that_does_not_read_cannot_hold_up_the_end(tmp_path: Path
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     async with run_server(tmp_path / "data") as server:
-        server.process.send_signal(signal.SIGTERM)
-        _, took_s = await server.stop(signal.SIGINT)
+        server.send(signal.SIGTERM)
+        _, took_s = await asyncio.to_thread(server.end, signal.SIGINT)
         assert took_s < 5
 
 
@@ -326,7 +327,7 @@ async def test_generated_key_signs_tokens_from_the_command_line(tmp_path: Path) 
 
 async def test_it_starts_fast(tmp_path: Path) -> None:
     async with run_server(tmp_path / "data") as server:
-        used = psutil.Process(server.process.pid).cpu_times()
+        used = psutil.Process(server.pid).cpu_times()
     # CPU, not wall time: tests share their machine with others.
     assert used.user + used.system < 5
 
@@ -349,5 +350,5 @@ async def test_events_are_posted_signed_and_in_order(tmp_path: Path) -> None:
             await client.room.create_room(api.CreateRoomRequest(name="r"))
             await client.room.delete_room(api.DeleteRoomRequest(room="r"))
             await client.aclose()
-            await server.stop()
+            await asyncio.to_thread(server.end)
     assert events == ["room_started", "room_finished"]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from web_process import free_port
+from testkit.server import free_port
 
 PROFILE = Path(__file__).resolve().parents[2] / "deploy/coturn"
 SECRET = "a-secret-shared-with-coturn-in-the-tests"

@@ -6,17 +6,19 @@ takes more than ten seconds fails the test that stops it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +30,9 @@ SECRET = "a-secret-of-the-testkit-that-is-long-enough"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 _SAMPLE = re.compile(r'^(\w+)(?:\{event="([^"]*)"\})? ([-+.\deE]+)$', re.MULTILINE)
+_ANY_CERTIFICATE = ssl.create_default_context()
+_ANY_CERTIFICATE.check_hostname = False
+_ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 _TROUBLE = re.compile(r"Traceback \(most recent call last\)|panicked at|never (awaited|retrieved)")
 
 
@@ -46,14 +51,30 @@ def free_port() -> int:
 class AislecastServer:
     """One server with fixed ports and data; may be stopped and started again."""
 
-    def __init__(self, data: Path, *arguments: str, address: str = "127.0.0.1") -> None:
-        """Choose ports; `start` runs it, listening on one address."""
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        address: str = "127.0.0.1",
+        scheme: str = "http",
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        """Choose ports; `start` runs it, listening on one address.
+
+        Args:
+            data: the folder for its data; its output goes beside it.
+            arguments: of the command line; they beat those that are chosen here.
+            address: to listen on.
+            scheme: https where the arguments say so.
+            environ: more variables, or others.
+        """
         self.data = data
         self.port, self.rtc_port, self.rtc_tcp_port = free_port(), free_port(), free_port()
-        self.url = f"http://{address}:{self.port}"
-        self.ws_url = f"ws://{address}:{self.port}"
+        self.url = f"{scheme}://{address}:{self.port}"
+        self.ws_url = self.url.replace("http", "ws", 1)
         self._address = address
         self._arguments = arguments
+        self._environ = environ or {}
         self._log = data.parent / f"{data.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._checked_chars = 0
@@ -73,6 +94,7 @@ class AislecastServer:
         """Run it and wait until it answers."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("AISLECAST_")}
         environ |= {"AISLECAST_KEY": f"{KEY}:{SECRET}", "PYTHONFAULTHANDLER": "1"}
+        environ |= self._environ
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -95,7 +117,8 @@ class AislecastServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+            url = f"{self.url}/healthz"
+            with urllib.request.urlopen(url, timeout=2, context=_ANY_CERTIFICATE) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -104,7 +127,20 @@ class AislecastServer:
         """Drain with SIGTERM and check that it went well."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        status, _ = self.end()
+        assert status == 0, f"the server ended with {status}:\n{self.output[-4000:]}"
+        self.check_log()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "the server runs"
+        self._process.send_signal(number)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal and wait; returns the exit status and how many seconds it took."""
+        assert self._process is not None, "the server runs"
+        sent_s = time.monotonic()
+        self.send(number)
         try:
             status = self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -113,8 +149,7 @@ class AislecastServer:
                 f"the server did not end within {STOP_TIMEOUT_S} s:\n{self.output[-4000:]}"
             ) from None
         self._process = None
-        assert status == 0, f"the server ended with {status}:\n{self.output[-4000:]}"
-        self.check_log()
+        return status, time.monotonic() - sent_s
 
     def kill(self) -> None:
         """End it at once."""
@@ -170,3 +205,20 @@ def run_server(data: Path, *arguments: str) -> Iterator[AislecastServer]:
     """Run a server for the length of a block."""
     with AislecastServer(data, *arguments) as server:
         yield server
+
+
+@asynccontextmanager
+async def run_server_aside(
+    data: Path, *arguments: str, scheme: str = "http", environ: dict[str, str] | None = None
+) -> AsyncIterator[AislecastServer]:
+    """The same without holding up the event loop, with all that can be logged.
+
+    What it leaves behind is for the block to judge: it is killed where it still runs.
+    """
+    more = ("--log-level", "debug", *arguments)
+    server = AislecastServer(data, *more, scheme=scheme, environ=environ)
+    try:
+        await asyncio.to_thread(server.start)
+        yield server
+    finally:
+        server.kill()
