@@ -114,6 +114,8 @@ async def test_while_only_the_signalling_is_gone_the_stage_stays_in_reach(host, 
     await guest.show_tools()
     await guest.tap("#microphone")
     await guest.page.wait_for_selector("#microphone.is-off")
+    await host.page.wait_for_selector('.tile[aria-label="张敏"] .plate-sign:not([hidden])')
+    assert (await host.tracks_of("张敏"))["MICROPHONE"] is True, "it is no picture of a button"
     await guest.page.evaluate("theRoom.emit(LivekitClient.RoomEvent.Reconnected)")
     await guest.page.wait_for_selector("#cover", state="hidden")
 

@@ -44,9 +44,11 @@ async def test_a_host_mutes_somebody_who_is_told_and_may_speak_again(host, perso
     await guest.page.wait_for_selector(".toast:has-text('主持人关了您的麦克风')")
     await guest.page.wait_for_selector("#microphone.is-off")
     await host.page.wait_for_selector('.tile[aria-label="张敏"] .plate-sign:not([hidden])')
+    assert await host.tracks_of("张敏") == {"CAMERA": False, "MICROPHONE": True}
     await guest.show_tools()
     await guest.tap("#microphone")
     await host.page.wait_for_selector('.tile[aria-label="张敏"] .plate-sign', state="hidden")
+    assert await host.tracks_of("张敏") == {"CAMERA": False, "MICROPHONE": False}
 
 
 async def test_asking_somebody_to_leave_can_be_undone(host, person) -> None:

@@ -66,6 +66,8 @@ async def test_a_lost_camera_comes_back_by_itself(host, person) -> None:
     await rep.until_seen("#film", num_frames=10)
     await host.until_seen('.tile[data-kind="walk"] video', num_frames=10)
     await rep.page.wait_for_selector("#camera-off", state="hidden")
+    assert rep.taps == 2, "nobody had to tap for it"
+    assert (await host.tracks_of("王芳"))["CAMERA"] is False
 
 
 async def test_flip_daylight_and_mute(host, person) -> None:
@@ -80,6 +82,7 @@ async def test_flip_daylight_and_mute(host, person) -> None:
     await rep.page.wait_for_selector('html[data-theme="daylight"]')
     await rep.tap("#microphone")
     await host.page.wait_for_selector('.tile[data-kind="walk"] .plate-sign:not([hidden])')
+    assert await host.tracks_of("王芳") == {"CAMERA": False, "MICROPHONE": True}
 
 
 async def test_the_end_is_one_tap_and_can_be_undone(host, person) -> None:
@@ -88,8 +91,13 @@ async def test_the_end_is_one_tap_and_can_be_undone(host, person) -> None:
     await rep.until_seen("#film")
     await rep.tap("#end")
     await rep.page.wait_for_selector("#cover:has-text('巡店结束了')")
+    await host.page.wait_for_selector('.tile[data-kind="walk"]', state="detached")
+    assert "王芳" not in await host.members()
     await rep.tap("#cover .main")
     await rep.page.wait_for_selector("#enter")
+    await rep.tap("#enter")
+    await host.until_seen('.tile[data-kind="walk"] video')
+    assert "王芳" in await host.members()
 
 
 async def test_it_works_on_its_side(host, person) -> None:

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 from urllib.parse import unquote
 
+from livekit import api
+from livekit.protocol import models
 from playwright.async_api import Browser, BrowserContext, Page, Response
 
 from testkit.server import AislecastServer
@@ -236,6 +238,17 @@ class Host(Person):
             "POST", "/api/invites", {"room": self.room, "role": role, "name": name}
         )
         return str(made["url"])
+
+    async def members(self) -> dict[str, models.ParticipantInfo]:
+        """Who is in the room, by name, whatever the pages show: asked of the server."""
+        async with self.server.admin() as admin:
+            found = await admin.room.list_participants(api.ListParticipantsRequest(room=self.room))
+        return {one.name: one for one in found.participants}
+
+    async def tracks_of(self, name: str) -> dict[str, bool]:
+        """What somebody publishes, and whether it is muted; asked of the server."""
+        one = (await self.members())[name]
+        return {models.TrackSource.Name(track.source): track.muted for track in one.tracks}
 
 
 OpenPerson = Callable[..., Awaitable[Any]]
