@@ -7,7 +7,8 @@ receive window, and stops on the first malformed message. Each override here clo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import RTCDtlsTransport
@@ -33,6 +34,12 @@ __all__ = ["BoundedSctp"]
 # RFC 9260 allows 1 s; libwebrtc's dcsctp uses 400 ms and 500 ms, which matters on lossy radio.
 _RTO_MIN_S = 0.4
 _RTO_INITIAL_S = 0.5
+# Between two tries into a line that answers nothing: seldom enough for the narrowest line, soon
+# enough for one that is back.
+_RTO_UNANSWERED_S = 1.0
+# Where the far end gets chunks twice the answers are on their way: a queue of seconds in the line.
+_RTO_QUEUE_S = 8.0
+_MANY_REPEATED = 3
 # Chunks out of order kept before newer ones are refused; sorted by aiortc on every chunk.
 _MAX_MISORDERED = 512
 # Fragments kept whatever their size; each is a Python object of some 500 bytes.
@@ -40,6 +47,8 @@ _MAX_FRAGMENTS = 2048
 # Pause between tries to begin once the usual ones have failed.
 _LATE_INIT_S = 2.0
 _MIN_CWND_PACKETS = 4
+# Four packets again and again are more than a line that is full bears.
+_PATIENT_FAILURES = 3
 _DCEP_OPEN = 3
 
 
@@ -65,6 +74,8 @@ class BoundedSctp(RTCSctpTransport):
         self._inbound_streams_max = limits.max_streams
         self._outbound_streams_count = limits.max_streams
         self._rto = _RTO_INITIAL_S
+        self._t3_failures = 0
+        self._num_repeated = 0
         self._bucket = TokenBucket(rate_per_s=limits.messages_per_s, burst=limits.message_burst)
 
     @property
@@ -121,7 +132,23 @@ class BoundedSctp(RTCSctpTransport):
         if any(start > end or end > reach for start, end in chunk.gaps):
             self._counters["sctp_bad_sack"] += 1
             return
+        if chunk.cumulative_tsn != self._last_sacked_tsn:
+            self._t3_failures = 0
+        self._be_patient(len(chunk.duplicates))
         await super()._receive_sack_chunk(chunk)
+
+    def _be_patient(self, num_repeated: int) -> None:
+        """The far end had what was sent again: the timer is shorter than the way there and back.
+
+        What was sent twice gives no sample of the round trip (Karn), and aiortc has no back-off: a
+        queue of seconds would be kept full by repetitions. A few are answers that got lost. The next
+        sample sets the timer anew.
+        """
+        self._num_repeated += num_repeated
+        self._counters["sctp_sent_for_nothing"] += num_repeated
+        if self._num_repeated >= _MANY_REPEATED:
+            self._num_repeated = 0
+            self._rto = min(2 * self._rto, _RTO_QUEUE_S)
 
     async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
         if pp_id == WEBRTC_DCEP:
@@ -164,12 +191,33 @@ class BoundedSctp(RTCSctpTransport):
         self._t1_handle = self._loop.call_later(delay_s, self._t1_expired)
 
     def _t3_expired(self) -> None:
+        self._t3_failures += 1
         super()._t3_expired()
         # RFC 9260 §7.2.3 goes back to one packet, from which a line that loses three of ten never
         # recovers; dcsctp of libwebrtc keeps four as well.
-        self._cwnd = max(self._cwnd, _MIN_CWND_PACKETS * USERDATA_MAX_LENGTH)
+        if self._t3_failures < _PATIENT_FAILURES:
+            self._cwnd = max(self._cwnd, _MIN_CWND_PACKETS * USERDATA_MAX_LENGTH)
+
+    def _t3_start(self) -> None:
+        with self._backed_off():
+            super()._t3_start()
+
+    def _t3_restart(self) -> None:
+        with self._backed_off():
+            super()._t3_restart()
+
+    @contextmanager
+    def _backed_off(self) -> Iterator[None]:
+        """RFC 9260 §6.3.3 E2, which aiortc leaves out, up to a bound."""
+        rto_s = self._rto
+        self._rto = min(rto_s * 2.0 ** min(self._t3_failures, 8), max(rto_s, _RTO_UNANSWERED_S))
+        try:
+            yield
+        finally:
+            self._rto = rto_s
 
     def _update_rto(self, R: float) -> None:
         super()._update_rto(R)
+        self._num_repeated = 0
         if self._srtt is not None and self._rttvar is not None:
             self._rto = max(_RTO_MIN_S, min(self._srtt + 4 * self._rttvar, self._rto))

@@ -17,13 +17,14 @@ class LossyPath:
         self._random = random.Random(seed)
         self.loss = loss
         self.delay_s = delay_s
-        self.lost = 0
+        self.lost = self.carried = 0
 
     def carry(self, far_end: Ours, data: bytes) -> None:
         """Deliver after the delay, or never."""
         if self._random.random() < self.loss:
             self.lost += 1
             return
+        self.carried += 1
         loop = asyncio.get_running_loop()
         loop.call_later(self.delay_s, far_end.inbox.push, data)
 

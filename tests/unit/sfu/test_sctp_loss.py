@@ -128,3 +128,33 @@ def test_a_line_that_is_dead_while_the_association_begins(
         return taken_s
 
     assert 11.0 < run_virtual(main()) < 16.0
+
+
+def test_a_queue_of_seconds_is_not_fed_with_repetitions(
+    identities: tuple[DtlsIdentity, DtlsIdentity],
+) -> None:
+    """The line's queue has become so long that answers come later than any timer waits."""
+
+    async def main() -> tuple[int, int]:
+        pair = DataPair(identities, LossyPath(seed=1, loss=0.0, delay_s=0.02))
+        await pair.open()
+        pair.path.delay_s = 2.5
+        before = pair.path.carried
+        messages = [bytes([number]) * 1_000 for number in range(12)]
+        for message in messages:
+            assert pair.server.send("_reliable", message)
+        await until(lambda: len(pair.got) == len(messages))
+        assert pair.got == messages
+        taken = pair.path.carried - before
+        # The next ones know how long answers take.
+        before = pair.path.carried
+        for message in messages:
+            assert pair.server.send("_reliable", message)
+        await until(lambda: len(pair.got) == 2 * len(messages))
+        again = pair.path.carried - before
+        await pair.close()
+        return taken, again
+
+    taken, again = run_virtual(main())
+    # Both ways, answers included; without patience 270 and 290.
+    assert taken < 120 and again < 120, (taken, again)
