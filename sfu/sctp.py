@@ -141,8 +141,8 @@ class BoundedSctp(RTCSctpTransport):
         """The far end had what was sent again: the timer is shorter than the way there and back.
 
         What was sent twice gives no sample of the round trip (Karn), and aiortc has no back-off: a
-        queue of seconds would be kept full by repetitions. A few are answers that got lost. The next
-        sample sets the timer anew.
+        queue of seconds would be kept full by repetitions. A few are answers that got lost. The
+        next sample sets the timer anew.
         """
         self._num_repeated += num_repeated
         self._counters["sctp_sent_for_nothing"] += num_repeated
