@@ -75,6 +75,14 @@ class DataChannels:
         waiting = sum(channel.bufferedAmount for channel in self._channels.values())
         return waiting + self._sctp.outbound_bytes
 
+    @property
+    def unacked_bytes(self) -> int:
+        """What the peer does not have yet, over all channels: waiting or on its way."""
+        if self._sctp is None:
+            return 0
+        waiting = sum(channel.bufferedAmount for channel in self._channels.values())
+        return waiting + self._sctp.unacked_bytes
+
     def start(self, *, remote_port: int = 5000, max_message_bytes: int = 65_536) -> None:
         """Agree on an association; later calls change nothing.
 

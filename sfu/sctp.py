@@ -83,6 +83,12 @@ class BoundedSctp(RTCSctpTransport):
         """Bytes handed to the association and not yet sent for the first time."""
         return sum(len(chunk.user_data) for chunk in self._outbound_queue)
 
+    @property
+    def unacked_bytes(self) -> int:
+        """Bytes handed to the association that the peer does not have yet, as far as is known."""
+        sent = sum(len(chunk.user_data) for chunk in self._sent_queue if not chunk._acked)
+        return sent + self.outbound_bytes
+
     async def _handle_data(self, data: bytes) -> None:
         try:
             await super()._handle_data(data)

@@ -1,8 +1,8 @@
 """Stills to participants whose line is too weak for video, as slowly as the line bears.
 
-Chunks go out one by one at a share of what the line is believed to carry, and only while
-little waits in the channel: a picture must never queue in front of somebody's voice. The layout of
-a chunk is in PROTOCOL.md.
+Chunks go out one by one at a share of what the line is believed to carry, and the next one only
+when the peer has the one before: a picture must never queue in front of somebody's voice. The
+layout of a chunk is in PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ _SHARE = 0.5
 _MIN_RATE_BPS = 24_000.0
 _MAX_RATE_BPS = 400_000.0
 _UNKNOWN_RATE_BPS = 64_000.0
-# In the channel and not yet on the line: more means that SCTP waits for the other end.
-_MAX_BUFFERED_BYTES = 3 * _CHUNK_BYTES
+# On the way to the peer, as time of that rate, and one chunk in any case: whatever the line does, a
+# voice waits for no more than this. A long way with losses is not to be a stop-and-wait, though.
+_MAX_UNACKED_S = 0.2
 _LOWEST_LAYER = 0
 _BEST_LAYER = 2
 
@@ -300,13 +301,12 @@ class StillSender:
         return None
 
     def _is_free(self, line: _Line) -> bool:
-        """Whether the channel is up and has let the last chunks go."""
+        """Whether the channel is up and the peer has what was sent."""
         link = line.participant.link
-        return (
-            link is not None
-            and link.is_connected
-            and link.primary.data.buffered_bytes <= _MAX_BUFFERED_BYTES
-        )
+        if link is None or not link.is_connected:
+            return False
+        most_bytes = self._rate_bps(line) * _MAX_UNACKED_S / 8
+        return link.primary.data.unacked_bytes <= max(0.0, most_bytes - _CHUNK_BYTES)
 
     def _send(self, line: _Line, chunk: bytes) -> bool:
         link = line.participant.link

@@ -75,7 +75,7 @@ class BenchData:
         self.opened: list[str] = []
         self.sent: list[tuple[str, models.DataPacket]] = []
         self.takes = True
-        self.buffered_bytes = 0
+        self.unacked_bytes = 0
         self.labels = frozenset({"_reliable", "_lossy"})
         self.on_open: Callable[[str], None] | None = None
 

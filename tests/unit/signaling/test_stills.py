@@ -170,11 +170,11 @@ def test_chunks_leave_one_by_one_not_in_a_burst(stage: Stage) -> None:
 
 def test_nothing_is_sent_while_the_channel_is_full_or_the_line_is_down(stage: Stage) -> None:
     stage.start()
-    stage.bob.data.buffered_bytes = 10_000
+    stage.bob.data.unacked_bytes = 10_000
     stage.make()
     stage.bench.clock.advance(1.0)
     assert not stage.bob.data.sent
-    stage.bob.data.buffered_bytes = 0
+    stage.bob.data.unacked_bytes = 0
     stage.bob.transports[0].become("disconnected")
     stage.bench.clock.advance(1.0)
     assert not stage.bob.data.sent
@@ -196,12 +196,12 @@ def test_a_refused_chunk_is_sent_again(stage: Stage) -> None:
 
 def test_old_camera_pictures_are_skipped_and_the_newest_wins(stage: Stage) -> None:
     stage.start()
-    stage.bob.data.buffered_bytes = 10_000
+    stage.bob.data.unacked_bytes = 10_000
     stage.make(500)
     stage.make(600)
     assert stage.bench.service.counters["still_superseded"] == 1
     stage.bench.clock.advance(6.0)
-    stage.bob.data.buffered_bytes = 0
+    stage.bob.data.unacked_bytes = 0
     stage.bench.clock.advance(1.0)
     assert not stage.bob.data.sent and stage.bench.service.counters["still_too_old"] == 1
     stage.make(700)
