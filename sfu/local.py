@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sfu.engine import EngineError
@@ -16,8 +16,12 @@ __all__ = ["LocalSource", "SourceFactory"]
 class LocalSource(Source):
     """A source fed with encoded frames by this process.
 
-    Subscribers' key-frame requests cannot reach an encoder here; feed key frames at least every few
-    seconds, joiners start from the cached group of pictures.
+    Joiners start from the cached group of pictures where its key frame is young. Who cannot tell an
+    encoder of their wish has to feed a key frame at least every few seconds.
+
+    Attributes:
+        on_key_wanted: called with the encoding that somebody needs a key frame of; again and again
+            until there is one, a few times a second at most.
     """
 
     def __init__(
@@ -28,6 +32,12 @@ class LocalSource(Source):
         handle = SourceHandle(registry.engine.add_source(None, "", is_audio, rows))
         super().__init__(registry, handle, is_audio=is_audio, specs=encodings, transport=None)
         self.label = label
+        self.on_key_wanted: Callable[[int], None] | None = None
+
+    def handle_key_wanted(self, encoding: int) -> None:
+        """Take the engine's news that somebody cannot go on without a key frame."""
+        if self.on_key_wanted is not None:
+            self.on_key_wanted(encoding)
 
     def push_frame(self, codec: Codec, ts_rtp: int, data: bytes, *, encoding: int = 0) -> None:
         """Send one frame now; may be called from any thread.

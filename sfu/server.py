@@ -199,9 +199,9 @@ def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:
         case ("transport", int(handle), int(state), str(protocol), str(ip), int(port)):
             if (transport := registry.transports.get(handle)) is not None:
                 transport.handle_ice_state(state, protocol, ip, port)
-        case ("encoding", int(handle), int(encoding), int(ssrc), int(codec)):
+        case ("encoding" | "key", int(handle), *_):
             if (source := registry.sources.get(handle)) is not None:
-                source.handle_started(encoding, ssrc, Codec(codec))
+                _tell_source(source, event)
         case ("sink", int(handle)):
             if (sink := registry.sinks.get(handle)) is not None:
                 sink.handle_started()
@@ -212,6 +212,14 @@ def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:
                 tap.handle_ready()
         case _:
             registry.counters["event_unknown"] += 1
+
+
+def _tell_source(source: Source, event: tuple[object, ...]) -> None:
+    match event:
+        case ("encoding", _, int(encoding), int(ssrc), int(codec)):
+            source.handle_started(encoding, ssrc, Codec(codec))
+        case ("key", _, int(encoding)) if isinstance(source, LocalSource):
+            source.handle_key_wanted(encoding)
 
 
 def _usable_hosts(hosts: Sequence[str]) -> list[str]:

@@ -19,8 +19,9 @@ _BITRATE_BPS = 60_000
 _SIDE_PX = 320
 # Half the rate of most cameras; slower than that, people no longer call it moving.
 _MIN_GAP_US = 90_000
-# Whoever comes to it starts from the cached key frame, which the engine replays up to 2 s old.
-_KEY_EVERY_US = 1_900_000
+# Who comes to it asks for a key frame. One every two seconds, which would save the asking, takes
+# a third of the bits, and each is a queue of 100 ms on the lines that this is for.
+_KEY_EVERY_US = 20_000_000
 _CLOCK = Fraction(1, 1_000_000)
 _FRAMES_PER_S = 10
 
@@ -52,7 +53,7 @@ _ENCODERS = {Codec.VP8: "libvpx", Codec.H264: "libx264"}
 
 
 class ThinEncoder:
-    """Makes frames of at most 320 px, ten a second, a key frame every two seconds."""
+    """Makes frames of at most 320 px, ten a second, key frames when they are asked for."""
 
     def __init__(self, codec: Codec) -> None:
         """Opens nothing before the first picture. `codec` is VP8 or H264."""
@@ -67,8 +68,13 @@ class ThinEncoder:
         last_us = self._shown_us
         return last_us is None or not 0 <= captured_us - last_us < _MIN_GAP_US
 
-    def encode(self, picture: VideoFrame, captured_us: int) -> list[bytes]:
+    def encode(self, picture: VideoFrame, captured_us: int, *, is_key: bool = False) -> list[bytes]:
         """The frames made of a picture: none where the last one was just now, else one.
+
+        Args:
+            picture: of any size.
+            captured_us: when it was taken.
+            is_key: somebody needs a key frame.
 
         Raises:
             av.error.FFmpegError: the encoder failed.
@@ -86,7 +92,7 @@ class ThinEncoder:
         self._shown_us = captured_us
         scaled.pts, scaled.time_base = self._pts, _CLOCK
         scaled.pict_type = PictureType.NONE
-        if not 0 <= captured_us - self._key_us < _KEY_EVERY_US:
+        if is_key or not 0 <= captured_us - self._key_us < _KEY_EVERY_US:
             self._key_us = captured_us
             scaled.pict_type = PictureType.I
         return [bytes(packet) for packet in context.encode(scaled)]

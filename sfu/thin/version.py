@@ -60,6 +60,9 @@ class ThinVersion:
         self._is_closed = False
         self.busy_s = 0.0
         self._cpu_s = cpu_s
+        # Set here, cleared by the worker when it has made one.
+        self._is_key_wanted = False
+        local.on_key_wanted = self._handle_key_wanted
         # Only the worker touches these.
         self._decoder = Decoder()
         self._encoder: ThinEncoder | None = None
@@ -111,6 +114,9 @@ class ThinVersion:
             self._key_asked_us = now_us
             self._tap.source.request_keyframe(0)
 
+    def _handle_key_wanted(self, encoding: int) -> None:
+        self._is_key_wanted = True
+
     def _work(self) -> None:
         if self._is_busy or self._is_closed or not self._waiting:
             return
@@ -147,7 +153,9 @@ class ThinVersion:
         picture = self._decoder.decode([frame], is_shown=is_shown)
         if picture is None or not is_shown:
             return
-        for data in encoder.encode(picture, frame.captured_us):
+        is_key = self._is_key_wanted
+        for data in encoder.encode(picture, frame.captured_us, is_key=is_key):
+            self._is_key_wanted = self._is_key_wanted and not is_key
             ts_rtp = frame.captured_us * 9 // 100  # µs to 90 kHz
             self.local.push_frame(frame.codec, ts_rtp, data)
             self._counters["thin_frames"] += 1

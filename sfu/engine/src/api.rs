@@ -230,7 +230,7 @@ pub enum Command {
     PushFrame { source: SourceId, encoding: u8, codec: Codec, ts_rtp: u32, data: Vec<u8> },
     /// Audio: earlier frames that each packet carries again as RED, 0 (plain Opus) to 2. Without
     /// effect where the sink has no payload type for RED.
-    SetRed { sink: SinkId, distance: u8 },
+    SetRed { sink: SinkId, num_earlier: u8 },
     /// Audio: of the sources of one group only the loudest are forwarded. 0 = none.
     SetSpeakerGroup { source: SourceId, group: u32 },
     /// How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as it
@@ -270,6 +270,8 @@ pub enum Event {
     TapReady { tap: TapId },
     /// A line shows a queue or losses, for the first time since `WatchLines`.
     LineRestless { transport: TransportId },
+    /// Somebody needs a key frame of a source that this process feeds.
+    KeyWanted { source: SourceId, encoding: u8 },
 }
 
 /// A complete frame handed to a tap.

@@ -32,7 +32,7 @@ pub use counters::Counters;
 
 use std::collections::HashMap;
 
-use crate::api::{Event, Local, Micros, Path, TapFrame, TapId};
+use crate::api::{Event, Local, Micros, Path, SourceId, TapFrame, TapId};
 use crate::media::sink::Sink;
 use crate::media::source::Source;
 use crate::media::tap::Tap;
@@ -214,7 +214,15 @@ impl Core {
             return;
         };
         source.want_key(now, encoding);
-        if let Some((transport, due)) = source.transport.zip(source.next_request_us(now)) {
+        let Some(transport) = source.transport else {
+            // Its encoder is in this process. Who waits asks again, so nothing is lost in between.
+            let (id, mask) = (SourceId(source.id), source.poll_own_keys(now));
+            for encoding in (0..8).filter(|at| mask & (1 << at) != 0) {
+                self.events.push(Event::KeyWanted { source: id, encoding }, &mut self.counters);
+            }
+            return;
+        };
+        if let Some(due) = source.next_request_us(now) {
             self.timers.schedule(transport, due.max(now));
         }
     }

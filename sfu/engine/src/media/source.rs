@@ -96,7 +96,7 @@ impl Source {
 
     /// Asks for a key frame of one encoding, or of all active ones (255).
     pub fn want_key(&mut self, now: Micros, encoding: u8) {
-        if self.is_audio || self.transport.is_none() {
+        if self.is_audio {
             return;
         }
         // A still screen may send nothing for long: then all there is to ask is the silent source.
@@ -109,6 +109,17 @@ impl Source {
                 one.budget.want();
             }
         }
+    }
+
+    /// Encodings of a source of this process whose encoder is to be asked for a key frame now, as a
+    /// bit each.
+    pub fn poll_own_keys(&mut self, now: Micros) -> u8 {
+        let mut mask = 0;
+        for (index, one) in self.encodings.iter_mut().enumerate() {
+            let bitrate_bps = one.bitrate_bps(now);
+            mask |= u8::from(one.budget.poll(now, bitrate_bps)) << index;
+        }
+        mask
     }
 
     /// When the next request to the publisher (NACK or key frame) may leave.
@@ -145,6 +156,17 @@ mod tests {
         assert_eq!(wanted(&source), [false, false]);
         source.want_key(10_000_000, 255);
         assert_eq!(wanted(&source), [true, false]);
+    }
+
+    #[test]
+    fn an_encoder_of_this_process_is_asked_at_once_and_not_again_and_again() {
+        let mut source = source([10_000_000, 10_000_000]);
+        source.transport = None;
+        assert_eq!(source.poll_own_keys(10_000_000), 0, "nobody wants one");
+        source.want_key(10_000_000, 1);
+        assert_eq!(source.poll_own_keys(10_000_000), 2);
+        source.want_key(10_010_000, 1);
+        assert_eq!(source.poll_own_keys(10_010_000), 0, "it is under way");
     }
 
     #[test]
