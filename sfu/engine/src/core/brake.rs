@@ -11,9 +11,15 @@ use crate::media::twcc::Reported;
 const QUEUE_US: i64 = 150_000;
 /// Growth between two feedbacks that counts.
 const GROWTH_US: i64 = 5_000;
-/// A shorter one is, too, where the delay grows faster than time goes by: less than half of what is
-/// sent arrives, and every further 100 ms cost sound more than that.
-const STEEP_QUEUE_US: i64 = 70_000;
+/// A shorter one is, too, where the delay of packets grows by more than lies between them: less than
+/// half of what is sent arrives, and every further 100 ms cost sound more than that.
+const STEEP_QUEUE_US: i64 = 60_000;
+/// Both are longer by the time that so much takes at the budget, beyond what it takes on a line of
+/// 1 Mb/s: on a narrow line every key frame is a queue for a moment, which is gone before an order to
+/// send less comes to anything.
+const BURST_BYTES: i64 = 4_800;
+const COMMON_BURST_US: i64 = 38_000;
+const MAX_BURST_US: i64 = 100_000;
 /// Rate after braking, in percent of what arrived.
 const KEPT_PERCENT: u64 = 85;
 /// Two brakings are at least this far apart: the first has to reach the feedback.
@@ -22,6 +28,8 @@ const INTERVAL_US: Micros = 100_000;
 const BASE_US: Micros = 10_000_000;
 /// What arrived is measured over this much of the receiver's time, and at least over a third of it.
 const ACKED_US: u64 = 240_000;
+/// A longer way than this is none.
+const MAX_WAY_US: Micros = 2_000_000;
 /// Feedbacks in that time.
 const MAX_ACKED: usize = 16;
 /// What left is remembered in steps of this length, for 1.3 s.
@@ -57,6 +65,8 @@ pub struct Brake {
     needs_feedback: bool,
     feedback_us: Micros,
     interval_us: Micros,
+    /// When the newest packet left that was ever reported.
+    reported_us: Micros,
 }
 
 /// What one feedback says.
@@ -73,7 +83,7 @@ struct Rows {
 /// What the engine does upon a feedback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// The queue grew: bytes in the link beyond what it holds by itself.
+    /// The queue grew: bytes in the link beyond what is on a way without a queue.
     pub queued_bytes: Option<i64>,
     /// The peer is heard again, after so long.
     pub silent_for_us: Option<Micros>,
@@ -100,6 +110,7 @@ impl Default for Brake {
             needs_feedback: false,
             feedback_us: 0,
             interval_us: 0,
+            reported_us: 0,
         }
     }
 }
@@ -221,8 +232,9 @@ impl Brake {
         rows.received_us = rows.received_us.max(row.received_us);
     }
 
-    /// All packets of a feedback were given.
-    pub fn on_feedback(&mut self, now: Micros) -> Verdict {
+    /// All packets of a feedback were given. `rtt_us` = there and back, 0 = unknown; `budget_bps` =
+    /// what Python has ordered, 0 = nothing.
+    pub fn on_feedback(&mut self, now: Micros, rtt_us: Micros, budget_bps: u32) -> Verdict {
         let rows = std::mem::take(&mut self.rows);
         // A feedback about nothing that was sent is none.
         if rows.num == 0 {
@@ -240,15 +252,24 @@ impl Brake {
         }
         self.acked[self.num_acked % MAX_ACKED] = (rows.received_us, rows.bytes);
         self.num_acked += 1;
-        let is_growing = self.update_queue(now, gap_us, &rows);
+        let burst_us = match i64::from(budget_bps) {
+            0 => 0,
+            rate_bps => {
+                (BURST_BYTES * 8_000_000 / rate_bps - COMMON_BURST_US).clamp(0, MAX_BURST_US)
+            }
+        };
+        // Feedbacks may come seldom; what counts is how far apart the packets left.
+        let apart_us = rows.sent_us.saturating_sub(self.reported_us).min(gap_us);
+        self.reported_us = self.reported_us.max(rows.sent_us);
+        let is_growing = self.update_queue(now, apart_us, &rows, burst_us);
         let may_brake =
             silent_for_us.is_none() && now.saturating_sub(self.braked_us) >= INTERVAL_US;
-        let queued_bytes = (is_growing && may_brake).then(|| self.brake(now, rows.sent_us));
+        let queued_bytes = (is_growing && may_brake).then(|| self.brake(now, rows.sent_us, rtt_us));
         Verdict { queued_bytes, silent_for_us }
     }
 
     /// The shortest of the last transits stands for the queue: jitter only ever adds to one.
-    fn update_queue(&mut self, now: Micros, gap_us: Micros, rows: &Rows) -> bool {
+    fn update_queue(&mut self, now: Micros, apart_us: Micros, rows: &Rows, burst_us: i64) -> bool {
         let transits = &rows.last_transits[..rows.num_received.min(3)];
         let shortest = transits.iter().copied().min().unwrap_or(i64::MAX);
         if now.saturating_sub(self.base_us) >= BASE_US {
@@ -259,17 +280,23 @@ impl Brake {
         let base = self.base[0].min(self.base[1]);
         let before_us = std::mem::replace(&mut self.queue_us, shortest.saturating_sub(base));
         let growth_us = self.queue_us.saturating_sub(before_us);
-        let is_steep = self.queue_us > STEEP_QUEUE_US && growth_us > gap_us as i64;
-        is_steep || (self.queue_us > QUEUE_US && growth_us > GROWTH_US)
+        let queue_us = self.queue_us - burst_us;
+        let is_steep = queue_us > STEEP_QUEUE_US && growth_us > apart_us as i64;
+        is_steep || (queue_us > QUEUE_US && growth_us > GROWTH_US)
     }
 
-    fn brake(&mut self, now: Micros, reported_us: Micros) -> i64 {
+    fn brake(&mut self, now: Micros, reported_us: Micros, rtt_us: Micros) -> i64 {
         self.braked_us = now;
         self.shed = self.shed.saturating_add(1).min(2);
-        let kept_bps = self.acked_bps().map(|acked_bps| acked_bps * KEPT_PERCENT / 100);
+        let acked_bps = self.acked_bps();
+        let kept_bps = acked_bps.map(|acked_bps| acked_bps * KEPT_PERCENT / 100);
         let kept_bps = kept_bps.unwrap_or(u64::from(self.limit_bps / 2)).max(1);
         self.limit_bps = self.limit_bps.min(kept_bps.min(u64::from(u32::MAX - 1)) as u32);
-        self.in_flight(reported_us)
+        // What is on a long way is no queue: waiting for it, too, would stop the picture for another
+        // round trip. Of the round trip the part that is queue counts as queue.
+        let way_us = rtt_us.saturating_sub(self.queue_us.max(0) as Micros).min(MAX_WAY_US);
+        let on_its_way = (acked_bps.unwrap_or(0) * way_us / 8_000_000) as i64;
+        (self.in_flight(reported_us) - on_its_way).max(0)
     }
 
     /// What arrived lately.

@@ -228,7 +228,8 @@ impl Core {
             let before = u32::from(transport.loss_permille);
             transport.loss_permille = ((7 * before + sample) / 8) as u16;
         }
-        let verdict = brake.on_feedback(now);
+        let budget_bps = transport.pacer.budget_bps();
+        let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps);
         let is_on = transport.pacer.is_on();
         let is_restless = verdict.queued_bytes.is_some()
             || transport.pacer.brake.queue_us() > RESTLESS_QUEUE_US

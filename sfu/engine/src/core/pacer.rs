@@ -76,6 +76,11 @@ impl Pacer {
         self.budget_bps != 0
     }
 
+    /// Bits per second as ordered; 0 = no limit.
+    pub fn budget_bps(&self) -> u32 {
+        self.budget_bps
+    }
+
     /// Bits per second in force: as ordered, or less by the brake. 0 = no limit.
     pub fn rate_bps(&self) -> u32 {
         self.budget_bps.min(self.brake.limit_bps())

@@ -10,6 +10,7 @@ struct Link {
     rate_bps: u64,
     verdicts: Vec<(Micros, Verdict)>,
     waiting: Vec<Reported>,
+    rtt_us: Micros,
 }
 
 impl Link {
@@ -17,7 +18,8 @@ impl Link {
         let mut brake = Brake::default();
         brake.start(1_000_000);
         let (verdicts, waiting) = (Vec::new(), Vec::new());
-        Link { brake, now: 1_000_000, busy_us: 0, rate_bps, verdicts, waiting }
+        let (now, rtt_us) = (1_000_000, RTT);
+        Link { brake, now, busy_us: 0, rate_bps, verdicts, waiting, rtt_us }
     }
 
     /// Sends 1000 bytes every `interval_us` for `us`.
@@ -46,7 +48,7 @@ impl Link {
 
     fn report(&mut self) {
         let now = self.now;
-        let has_arrived = |row: &Reported| row.received_us - 7_000_000_000 + RTT <= now;
+        let has_arrived = |row: &Reported| row.received_us - 7_000_000_000 + self.rtt_us <= now;
         let count = self.waiting.iter().filter(|row| has_arrived(row)).count();
         if count == 0 {
             return;
@@ -54,7 +56,8 @@ impl Link {
         for row in self.waiting.drain(..count) {
             self.brake.on_row(&row);
         }
-        let verdict = self.brake.on_feedback(now);
+        let rtt_us = self.rtt_us + self.brake.queue_us.max(0) as Micros;
+        let verdict = self.brake.on_feedback(now, rtt_us, 0);
         if verdict != Verdict::default() {
             self.verdicts.push((now, verdict));
         }
@@ -92,6 +95,50 @@ fn a_cliff_is_braked_at_before_the_queue_is_long() {
 }
 
 #[test]
+fn what_is_on_a_long_way_is_not_waited_for() {
+    let owed = |rtt_us| {
+        let mut link = Link::new(300_000);
+        link.rtt_us = rtt_us;
+        // Somewhat more than the link carries, until it is braked.
+        link.send(3_000_000, 20_000);
+        link.verdicts[0].1.queued_bytes.unwrap()
+    };
+    // 300 ms more of way hold 11 kB more; the queue is 150 ms in either case.
+    let (short, long) = (owed(RTT), owed(RTT + 300_000));
+    assert!((4_000..16_000).contains(&short), "{short}");
+    assert!((long - short).abs() < 6_000, "{short} {long}");
+}
+
+#[test]
+fn a_narrow_line_may_hold_a_key_frame_for_a_moment() {
+    let row = |sent_us: u64, wait_us: u64| Reported {
+        seq: 0,
+        size_bytes: 1_000,
+        sent_us,
+        received_us: sent_us + 20_000 + wait_us,
+        probe: 0,
+        sort: 0,
+    };
+    let brakes_at = |budget_bps, wait_us| {
+        let mut brake = Brake::default();
+        brake.start(1_000_000);
+        for (at, wait_us) in [(1_000_000, 0), (1_050_000, wait_us)] {
+            brake.on_sent(at, 1_000, false);
+            brake.on_row(&row(at, wait_us));
+            let verdict = brake.on_feedback(at + 100_000, RTT, budget_bps);
+            if verdict.queued_bytes.is_some() {
+                return true;
+            }
+        }
+        false
+    };
+    assert_eq!(
+        [(3_000_000, 80_000), (250_000, 80_000), (250_000, 200_000)].map(|(b, w)| brakes_at(b, w)),
+        [true, false, true]
+    );
+}
+
+#[test]
 fn a_longer_way_is_no_queue() {
     let mut link = Link::new(2_000_000);
     link.send(2_000_000, 10_000);
@@ -117,16 +164,20 @@ fn silence_is_told_by_what_was_sent_and_ends_with_feedback() {
     };
     brake.on_sent(1_000_000, 100, false);
     brake.on_row(&row(1_000_000));
-    assert_eq!(brake.on_feedback(1_050_000), Verdict::default());
+    assert_eq!(brake.on_feedback(1_050_000, RTT, 0), Verdict::default());
     brake.on_sent(1_060_000, 100, false);
     assert!(!brake.is_silent(1_360_000, 0));
     assert!(!brake.is_silent(1_660_000, 300_000), "three round trips");
     assert!(brake.is_silent(3_400_000, 0));
     assert_eq!(brake.code(), 2);
-    assert_eq!(brake.on_feedback(4_000_000), Verdict::default(), "about nothing that was sent");
+    assert_eq!(
+        brake.on_feedback(4_000_000, RTT, 0),
+        Verdict::default(),
+        "about nothing that was sent"
+    );
     assert!(brake.is_silent(4_000_000, 0));
     brake.on_row(&row(1_060_000));
-    assert_eq!(brake.on_feedback(4_400_000).silent_for_us, Some(1_000_000));
+    assert_eq!(brake.on_feedback(4_400_000, RTT, 0).silent_for_us, Some(1_000_000));
     assert!(!brake.is_silent(4_400_000, 0));
 }
 
@@ -172,7 +223,7 @@ fn absurd_times_overflow_nothing() {
         for _ in 0..100 {
             brake.on_row(&row);
         }
-        brake.on_feedback(sent_us / 2);
+        brake.on_feedback(sent_us / 2, 0, 0);
         brake.is_silent(u64::MAX, u64::MAX / 4);
     }
     assert!(brake.limit_bps() > 0);
