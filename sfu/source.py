@@ -300,11 +300,11 @@ class Sink:
             self._copies = copies
             self._registry.engine.set_protection(self.handle, copies)
 
-    def set_red(self, distance: int) -> None:
+    def set_red(self, num_earlier: int) -> None:
         """Send so many earlier frames in each audio packet, where the peer takes RED."""
-        if not self.is_closed and self._can_red and distance != self._red:
-            self._red = distance
-            self._registry.engine.set_red(self.handle, distance)
+        if not self.is_closed and self._can_red and num_earlier != self._red:
+            self._red = num_earlier
+            self._registry.engine.set_red(self.handle, num_earlier)
 
     def _watch(self) -> None:
         """Whom only the line keeps from watching still counts: it may carry more any moment."""

@@ -39,6 +39,8 @@ class Constants:
     hold_queue_us: float = 60_000.0
     brake_queue_us: float = 100_000.0
     brake_rise_us: float = 8_000.0
+    burst_bytes: float = 2_400.0
+    burst_most_us: float = 100_000.0
     jump_queue_us: float = 50_000.0
     jump_rise_us: float = 30_000.0
     jump_jitters: float = 2.0
@@ -67,7 +69,7 @@ class Constants:
     beta: float = 0.85
     short_beta: float = 0.75
     short_queue_us: float = 150_000.0
-    idle_share: float = 0.65
+    idle_share: float = 0.8
     idle_beta: float = 0.7
     growth_per_s: float = 1.08
     min_growth_bps: float = 1_000.0
@@ -108,14 +110,16 @@ class Constants:
 
     # Probes.
     probe_min_us: int = 15_000
-    probe_max_us: int = 100_000
-    probe_queue_us: float = 120_000.0
+    probe_max_us: int = 150_000
+    probe_queue_us: float = 70_000.0
     probe_min_bytes: int = 1_500
     probe_wanted_bytes: int = 7_200
     probe_max_bytes: int = 50_000
     probe_min_packets: int = 3
     probe_first: float = 3.0
     probe_further: float = 2.0
+    probe_jitters: float = 5.0
+    probe_jitter_doubt: float = 1.0
     probe_recovery: float = 3.0
     probe_need: float = 1.2
     probe_passed: float = 0.7
@@ -133,6 +137,8 @@ class Constants:
     recovery_backoff: float = 1.25
     recovery_below: float = 0.66
     starved_bps: float = 200_000.0
+    starved_interval_us: float = 1_500_000.0
+    starved_interval_max_us: float = 4_000_000.0
     broken_share: float = 0.6
     broken_pause_us: float = 5_000_000.0
     promise_us: int = 3_000_000

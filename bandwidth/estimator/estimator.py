@@ -224,7 +224,9 @@ class Estimator:
         rise = queue - np.nan_to_num(measured)
         # Delay that grows while the quickest packets do not wait is jitter.
         is_overused &= queue > constants.quiet_queue_us
-        jitters = constants.jump_jitters * jitter
+        # On a narrow line each key frame is a queue for a moment.
+        burst_us = np.minimum(constants.burst_bytes * 8e6 / target, constants.burst_most_us)
+        jitters = constants.jump_jitters * jitter + burst_us
         is_overused |= (queue > constants.jump_queue_us + jitters) & (
             rise > constants.jump_rise_us + jitters
         )
@@ -233,7 +235,8 @@ class Estimator:
         is_probing |= now_us - self._probes.ended_us[slots] < constants.probe_settle_us
         is_overused &= ~is_probing
         is_urgent = queueing.find_standing(self._queues, slots, now_us, constants) & ~is_probing
-        is_urgent |= (queue > constants.brake_queue_us) & (rise > constants.brake_rise_us)
+        brake_queue_us = constants.brake_queue_us + burst_us
+        is_urgent |= (queue > brake_queue_us) & (rise > constants.brake_rise_us)
         is_overused |= is_urgent
         seen = aimd.Seen(
             is_overused=is_overused,
@@ -241,7 +244,7 @@ class Estimator:
             is_urgent=is_urgent,
             sent_bps=lines.sent_bps[slots],
             is_idle=(lines.sent_bps[slots] < constants.idle_share * target)
-            & (queue < constants.brake_queue_us),
+            & (queue < brake_queue_us),
             may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],
             passing_bps=self._passing(self._arrivals.current_bps(slots, constants), slots),
             queue_us=queue,

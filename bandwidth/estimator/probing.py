@@ -138,6 +138,7 @@ def finish(
     rate = probes.rate_bps[slots]
     target = situation.target_bps[slots]
     is_recovering = _is_far_below(probes, situation.target_bps, constants)[slots]
+    is_starved = _is_starved(probes, situation.target_bps, constants)[slots]
     goes_on = (shown >= constants.probe_passed * rate) & (shown > target)
     slow = np.clip(
         probes.interval_us[slots] * constants.probe_backoff,
@@ -149,7 +150,13 @@ def finish(
         constants.recovery_interval_us,
         constants.recovery_interval_max_us,
     )
-    interval = np.where(goes_on, 0.0, np.where(is_recovering, soon, slow))
+    starved = np.clip(
+        probes.interval_us[slots] * constants.recovery_backoff,
+        constants.starved_interval_us,
+        constants.starved_interval_max_us,
+    )
+    interval = np.where(is_recovering, soon, np.where(is_starved, starved, slow))
+    interval = np.where(goes_on, 0.0, interval)
     probes.interval_us[slots] = interval
     probes.next_us[slots] = now_us + interval.astype(np.int64)
     probes.good_bps[slots] = np.maximum(probes.good_bps[slots], shown)
@@ -176,7 +183,7 @@ def _judge(
     sent_bps = bits / np.maximum(span_us, 1)
     is_valid &= got_us <= constants.probe_max_ratio**2 * came_us
     # Jitter can squeeze a few packets together; as much of it as is usual is not believed.
-    came_us += 0.5 * np.minimum(situation.jitter_us[slots], got_us)
+    came_us += constants.probe_jitter_doubt * np.minimum(situation.jitter_us[slots], got_us)
     came_bps = sent_bps * got_us / np.maximum(came_us, 1)
     is_valid &= came_bps <= constants.probe_max_ratio * sent_bps
     is_full = came_bps < constants.probe_unsaturated * sent_bps
@@ -255,6 +262,7 @@ def remember_good(
     probes.good_bps[:] = np.maximum(promised, probes.proven_bps)
     probes.promised_us[is_broken] = -_FAR
     is_far = _is_far_below(probes, target_bps, constants)
+    is_far |= _is_starved(probes, target_bps, constants)
     pause = np.where(is_far, constants.recovery_interval_max_us, constants.broken_pause_us)
     later_us = now_us + pause.astype(np.int64)
     probes.interval_us[is_broken] = pause[is_broken]
@@ -262,18 +270,24 @@ def remember_good(
 
 
 def _is_far_below(probes: Probes, target_bps: Floats, constants: Constants) -> Bools:
-    """Whether a line once carried far more of what is wanted, or carries next to nothing now."""
+    """Whether a line once carried far more of what is wanted."""
     wanted = np.minimum(probes.good_bps, probes.needed_bps)
-    is_starved = target_bps < np.minimum(constants.starved_bps, probes.needed_bps)
-    return is_starved | (target_bps < constants.recovery_below * wanted)
+    return np.asarray(target_bps < constants.recovery_below * wanted)
+
+
+def _is_starved(probes: Probes, target_bps: Floats, constants: Constants) -> Bools:
+    """Whether a line carries next to nothing of what is wanted."""
+    return np.asarray(target_bps < np.minimum(constants.starved_bps, probes.needed_bps))
 
 
 def _durations(rate: Floats, target: Floats, jitter_us: Floats, constants: Constants) -> Floats:
     """Long enough to be measured through the jitter, short enough to leave no long queue."""
     # Media that waits goes first and is not cut small; two packets would tell nothing.
     enough = constants.probe_wanted_bytes * 8e6 / np.maximum(rate, 1)
-    wanted = np.maximum(np.maximum(constants.probe_min_us, enough), 3 * jitter_us)
-    harmless = constants.probe_queue_us * target / np.maximum(rate, 1)
+    seen = constants.probe_jitters * jitter_us
+    wanted = np.maximum(np.maximum(constants.probe_min_us, enough), seen)
+    # What a line that carries no more than the target would have to keep waiting.
+    harmless = constants.probe_queue_us * target / np.maximum(rate - target, 1)
     needed = constants.probe_min_bytes * 8e6 / np.maximum(rate, 1)
     most = constants.probe_max_bytes * 8e6 / np.maximum(rate, 1)
     duration = np.minimum(np.maximum(np.minimum(wanted, harmless), needed), most)

@@ -83,8 +83,7 @@ class Downlink:
     def _run(self) -> None:
         try:
             self.tick(self._registry.engine.now_us())
-        except Exception:
-            # A bug here must not stop media: the engine goes on with what it was told last.
+        except Exception:  # a bug here must not stop media: the engine goes on as it was told last
             self._registry.counters["downlink_errors"] += 1
             logger.exception("the downlink loop failed")
 
@@ -223,11 +222,12 @@ class Downlink:
             columns.start_bps[slot] = self._start_bps(transport)
             start_bps = known_bps or int(columns.start_bps[slot])
             # A line that seems weak is not hit with three times what it may carry.
-            is_known = known_bps is not None or start_bps < self._config.start_bps
+            is_weak = start_bps < self._config.start_bps
+            is_known = known_bps is not None or is_weak
             self._estimator.open(int(slot), now_us, start_bps=start_bps, is_known=is_known)
             columns.has_estimate[slot] = columns.is_dirty[slot] = True
             columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
-            self._states.reset(int(slot))
+            self._states.reset(int(slot), is_weak=is_weak)
 
     def _take_audio(self, elapsed_us: int, measured: feed.Measured) -> npt.NDArray[np.float64]:
         """Keep what plain audio takes, and return the reserve, redundancy included."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bandwidth.allocator import AllocatorState, start_allocator
 from bandwidth.ladder import LadderState, start_ladder
-from bandwidth.protection import Protection, cost_factor, start_protection
+from bandwidth.protection import SUSPECTED_LOSS, Protection, cost_factor, start_protection
 from sfu.downlink.budget import Belief, start_belief
 
 __all__ = ["States"]
@@ -42,13 +42,14 @@ class States:
         """What a bit of video costs on each line with its protection."""
         return cost_factor(self.protection.copies, self.protection.loss)
 
-    def reset(self, slot: int) -> None:
-        """Forget what the slot's last line left behind."""
+    def reset(self, slot: int, *, is_weak: bool = False) -> None:
+        """Forget what the slot's last line left behind; the new one may seem weak already."""
         fresh = States.start(1)
         for field in fields(self):
             first = _columns(getattr(fresh, field.name))
             for name, values in _columns(getattr(self, field.name)).items():
                 values[slot] = first[name][0]
+        self.protection.loss[slot] = SUSPECTED_LOSS if is_weak else 0.0
 
     def grow(self, more: int) -> None:
         """Make room for further slots."""

@@ -74,7 +74,7 @@ class _Orders:
         """How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as
         it has members."""
 
-    def set_red(self, sink: int, distance: int) -> None:
+    def set_red(self, sink: int, num_earlier: int) -> None:
         """Audio: earlier frames that each packet carries again, 0 (plain Opus) to 2. Without effect
         where the sink has no payload type for RED."""
 

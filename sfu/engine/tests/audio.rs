@@ -56,8 +56,8 @@ impl Heard {
 }
 
 impl Talk {
-    fn set_red(&mut self, distance: u8) {
-        self.world.apply(Command::SetRed { sink: self.sink, distance });
+    fn set_red(&mut self, num_earlier: u8) {
+        self.world.apply(Command::SetRed { sink: self.sink, num_earlier });
     }
 
     fn play(&mut self, us: Micros) {
@@ -94,9 +94,9 @@ impl Talk {
 #[test]
 fn every_copy_cuts_what_a_losing_subscriber_has_to_conceal() {
     for (permille, most) in [(200, [25.0, 6.0, 1.6]), (300, [34.0, 12.0, 4.5])] {
-        let concealed = [0, 1, 2].map(|distance| {
+        let concealed = [0, 1, 2].map(|num_earlier| {
             let mut talk = talk(20, CLEAN, losing(permille));
-            talk.set_red(distance);
+            talk.set_red(num_earlier);
             talk.play(60_000_000);
             talk.heard().concealed_percent()
         });
@@ -111,8 +111,8 @@ fn red_leaves_only_for_whom_it_is_ordered_and_numbers_stay_continuous() {
     let plain = talk.world.add_peer(CLEAN);
     let lacks = talk.world.add_sink_with(plain, talk.source, 600, LAYERS, only(&[Codec::Opus]));
     talk.play(400_000);
-    for (sink, distance) in [(talk.sink, 2), (lacks, 2)] {
-        talk.world.apply(Command::SetRed { sink, distance });
+    for (sink, num_earlier) in [(talk.sink, 2), (lacks, 2)] {
+        talk.world.apply(Command::SetRed { sink, num_earlier });
     }
     talk.play(400_000);
     talk.set_red(0);
@@ -150,7 +150,7 @@ fn a_publishers_red_reaches_everybody_as_opus_and_is_made_anew_where_ordered() {
 #[test]
 fn a_publishers_red_heals_its_losses_for_subscribers_and_recordings() {
     let tap = TapId(900);
-    let lost = [0, 1, 2].map(|distance| {
+    let lost = [0, 1, 2].map(|num_earlier| {
         let mut talk = talk(23, losing(250), CLEAN);
         talk.world.apply(Command::AddTap {
             tap,
@@ -158,8 +158,8 @@ fn a_publishers_red_heals_its_losses_for_subscribers_and_recordings() {
             max_bytes: 8_000_000,
             is_lowest: false,
         });
-        if distance > 0 {
-            (talk.track.pt, talk.track.distance) = (63, distance);
+        if num_earlier > 0 {
+            (talk.track.pt, talk.track.distance) = (63, num_earlier);
         }
         talk.play(30_000_000);
         talk.world.run_for(600_000);

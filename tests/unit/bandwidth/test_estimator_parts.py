@@ -214,7 +214,7 @@ def test_only_the_first_probe_corrects_downwards() -> None:
 def test_a_queue_that_grows_while_a_probe_is_under_way() -> None:
     probed = Probed()
     first_order(probed)
-    for tick in range(8):
+    for tick in range(10):
         probed.now_us += TICK_US
         sent = [probed.now_us - 100_000 + k * 20_000 for k in range(5)]
         rows = [
@@ -233,8 +233,19 @@ def test_a_sudden_queue_on_a_calm_line_is_answered_at_once() -> None:
         probed.tick()
     before = probed.target_bps
     sent = [probed.now_us + k * 20_000 for k in range(5)]
-    probed.tick([(0, at, at + 100_000 + k * 5_000, 83, 0) for k, at in enumerate(sent)])
+    probed.tick([(0, at, at + 150_000 + k * 5_000, 83, 0) for k, at in enumerate(sent)])
     assert probed.target_bps < before
+
+
+def test_a_queue_of_two_packets_on_a_narrow_line_is_a_key_frame_and_no_overuse() -> None:
+    probed = Probed(needed_bps=0)
+    for _ in range(10):
+        probed.tick()
+    before = probed.target_bps
+    sent = [probed.now_us + k * 20_000 for k in range(5)]
+    # 60 ms longer than before, and the next ones on their way down again.
+    probed.tick([(0, at, at + 90_000 - k * 5_000, 83, 0) for k, at in enumerate(sent)])
+    assert probed.target_bps >= before
 
 
 def test_silence_is_a_stall_only_if_something_was_sent() -> None:

@@ -68,8 +68,11 @@ def test_a_short_round_trip_leaves_it_to_retransmission() -> None:
 
 
 def test_a_narrow_line_keeps_its_bits_for_originals() -> None:
-    # 120 kb/s: one stream of audio, one of quarter-rate video, and nothing else fits.
-    assert Line().run(5, loss=0.3, budget=120_000) == (0, 0)
+    # 120 kb/s: one stream of audio that can be understood, and nothing else fits.
+    assert Line().run(5, loss=0.3, budget=120_000) == (0, 1)
+    assert Line().run(5, loss=0.3, budget=90_000) == (0, 0)
+    # Where one frame in thirty is lost, a picture is worth more than the thirtieth frame.
+    assert Line().run(5, loss=0.03, budget=90_000) == (0, 0)
 
 
 def test_a_township_line_has_room_for_one_copy() -> None:

@@ -94,8 +94,8 @@ impl Core {
                 self.is_watching = true;
                 Some(())
             }
-            Command::SetRed { sink, distance } => {
-                self.sinks.by_id_mut(sink.0)?.output.set_red(distance);
+            Command::SetRed { sink, num_earlier } => {
+                self.sinks.by_id_mut(sink.0)?.output.set_red(num_earlier);
                 Some(())
             }
             _ => None,

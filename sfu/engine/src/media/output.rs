@@ -8,7 +8,7 @@ use crate::api::{Codec, Micros, Payload, SinkConfig};
 
 use super::encoding::Encoding;
 use super::flow::{Content, Flow, Outgoing};
-use super::redundancy::{MAX_DISTANCE, RedFormat};
+use super::redundancy::{MAX_EARLIER, RedFormat};
 use super::rewrite::Epoch;
 use copies::Copies;
 use rules::worth;
@@ -114,7 +114,7 @@ pub struct Output {
     pub pli_served_us: Option<Micros>,
     /// Next number of the retransmission stream.
     pub rtx_seq: u16,
-    red_distance: u8,
+    num_red: u8,
     payloads: [(u8, u8); 7],
     history: Vec<Sent>,
     copies: Copies,
@@ -137,7 +137,7 @@ impl Output {
             is_reported: false,
             pli_served_us: None,
             rtx_seq,
-            red_distance: 0,
+            num_red: 0,
             payloads,
             history: Vec::new(),
             copies: Copies::default(),
@@ -153,14 +153,14 @@ impl Output {
     }
 
     /// Earlier frames that every audio packet is to carry.
-    pub fn set_red(&mut self, distance: u8) {
-        self.red_distance = distance.min(MAX_DISTANCE);
+    pub fn set_red(&mut self, num_earlier: u8) {
+        self.num_red = num_earlier.min(MAX_EARLIER);
     }
 
     /// How audio leaves as RED, where that is wanted and negotiated.
     pub fn red(&self) -> Option<RedFormat> {
         let (pt, opus_pt) = (self.payload_type(Codec::Red)?, self.payload_type(Codec::Opus)?);
-        (self.red_distance > 0).then_some(RedFormat { pt, opus_pt, distance: self.red_distance })
+        (self.num_red > 0).then_some(RedFormat { pt, opus_pt, num_earlier: self.num_red })
     }
 
     /// Payload type of retransmissions of `codec`.
@@ -323,7 +323,7 @@ mod tests {
         let mut output = Output::new(config, 0);
         assert_eq!(output.red(), None);
         output.set_red(9);
-        let format = RedFormat { pt: 63, opus_pt: 111, distance: MAX_DISTANCE };
+        let format = RedFormat { pt: 63, opus_pt: 111, num_earlier: MAX_EARLIER };
         assert_eq!(output.red(), Some(format));
     }
 

@@ -10,7 +10,7 @@ mod tests;
 use crate::api::Codec;
 use crate::wire::red::TS_OFFSET_MAX;
 
-use super::redundancy::MAX_DISTANCE;
+use super::redundancy::MAX_EARLIER;
 use super::ring::View;
 use super::timestamps::Timestamps;
 
@@ -165,7 +165,7 @@ impl Epoch {
         if self.timestamps.is_squeezed_before(view.ts_rtp, TS_OFFSET_MAX) {
             return 0;
         }
-        view.seq_ext.saturating_sub(self.first).min(u64::from(MAX_DISTANCE)) as u8
+        view.seq_ext.saturating_sub(self.first).min(u64::from(MAX_EARLIER)) as u8
     }
 
     /// Leaves a hole of `count` numbers before the next packet (something of our own goes there).

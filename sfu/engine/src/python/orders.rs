@@ -168,8 +168,8 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetGroupSize { group, size })
             }
 
-            fn set_red(&self, py: Python<'_>, sink: u32, distance: u8) -> PyResult<()> {
-                self.order(py, Command::SetRed { sink: SinkId(sink), distance })
+            fn set_red(&self, py: Python<'_>, sink: u32, num_earlier: u8) -> PyResult<()> {
+                self.order(py, Command::SetRed { sink: SinkId(sink), num_earlier })
             }
 
             fn set_budget(&self, py: Python<'_>, transport: u32, rate_bps: u32) -> PyResult<()> {

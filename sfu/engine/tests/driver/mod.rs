@@ -343,7 +343,7 @@ impl Program<'_> {
             paused: choice & 0xe0 == 0xe0,
         };
         self.apply(Command::SetLayers { sink, layers });
-        self.apply(Command::SetRed { sink, distance: choice >> 5 });
+        self.apply(Command::SetRed { sink, num_earlier: choice >> 5 });
         let source = SourceId(1 + u32::from(choice & 3));
         self.apply(Command::SetSpeakerGroup { source, group: u32::from(choice >> 6) });
         self.apply(Command::SetGroupSize { group: u32::from(choice >> 6), size: choice & 3 });

@@ -61,12 +61,12 @@ impl Rig {
         Rig::with(profile, sinks, false)
     }
 
-    /// A publisher of sound and `sinks` subscribers that get `distance` earlier frames a packet.
-    pub fn talking(profile: SrtpProfile, sinks: usize, distance: u8) -> Rig {
+    /// A publisher of sound and `sinks` subscribers that get `num_earlier` earlier frames a packet.
+    pub fn talking(profile: SrtpProfile, sinks: usize, num_earlier: u8) -> Rig {
         let mut rig = Rig::with(profile, sinks, true);
         rig.apply(Command::SetSpeakerGroup { source: SourceId(1), group: 1 });
         for sink in 1..=sinks as u32 {
-            rig.apply(Command::SetRed { sink: SinkId(sink), distance });
+            rig.apply(Command::SetRed { sink: SinkId(sink), num_earlier });
         }
         rig
     }
