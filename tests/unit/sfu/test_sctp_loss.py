@@ -82,7 +82,7 @@ def test_a_still_gets_through_where_three_of_ten_are_lost(
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
         assert pair.server.send("_reliable", bytes(12_000))
-        assert pair.server.unacked_bytes == 12_000
+        assert pair.server.unacked_bytes >= 12_000
         await until(lambda: bool(pair.got))
         taken_s = loop.time() - begun_s
         await until(lambda: pair.server.unacked_bytes == 0)
