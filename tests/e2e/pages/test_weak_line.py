@@ -20,6 +20,8 @@ from weaknet.network import SERVER_ADDRESS, Network
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _LONG_MS = 60_000
+# Which of them depends on how the line's queue and the ladder met the samples.
+_DOWNLINK_WORDS = ("手机收得慢", "手机的网速不够", "发给手机的声音和画面")
 
 
 @pytest.fixture
@@ -48,6 +50,28 @@ async def run_chromium_in(place: Namespace, url: str) -> AsyncIterator[Browser]:
         await chromium.__aexit__(None, None, None)
 
 
+async def until_remembered(host: Host, name: str, *, bad_s: float) -> None:
+    """Until the history knows that a person's line was bad for so long."""
+    sessions = f"/api/rooms/{host.room}/sessions"
+    for _ in range(120):
+        [session] = (await host.call("GET", sessions))["sessions"]
+        people = (await host.call("GET", f"{sessions}/{session['id']}/quality"))["people"]
+        if any(one["name"] == name and one["bad_s"] >= bad_s for one in people):
+            return
+        await host.page.wait_for_timeout(500)
+    raise AssertionError(f"nothing bad is remembered of {name}: {people}")
+
+
+async def ask_why(host: Host, name: str) -> str:
+    """What the host is told of somebody's line."""
+    await host.page.keyboard.press("p")
+    await host.page.click(f'#people button[aria-label="管理 {name}"]')
+    await host.page.click("text=网络情况")
+    told = host.page.locator(f".toast:has-text('{name}：')")
+    await told.wait_for()
+    return str(await told.inner_text())
+
+
 async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path: Path) -> None:
     everywhere = ("--host", "0.0.0.0", "--node-ip", SERVER_ADDRESS)
     server = AislecastServer(tmp_path / "data", *everywhere)
@@ -74,11 +98,15 @@ async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path
                 ".tile-still:not([hidden]), .tile-age:not([hidden])", timeout=_LONG_MS
             )
             await viewer.until("() => Number(document.querySelector('#quality').dataset.level) < 2")
+            # Samples come every ten seconds, and one bad moment is no cause.
+            await until_remembered(host, "赵磊", bad_s=20)
             network.start(0, GOOD, GOOD)
             await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
             await viewer.until_tile("李经理")
             await viewer.page.wait_for_selector(".tile-age", state="hidden")
             assert viewer.taps == taps
+            why = await ask_why(host, "赵磊")
+            assert any(words in why for words in _DOWNLINK_WORDS), why
             await viewer.close()
             await host.close()
     finally:
