@@ -62,6 +62,7 @@ class Transport:
         on_state: called with every new state.
         on_step: called when the subscriber's line makes its picture worse or better, with why:
             ``downlink``, or ``server`` where this machine is too slow.
+        uplink_limit_bps: what the peer was asked to send at most; 0 = no limit.
         person: whose line it is, so that it is known again; set before the first subscription.
         is_cellular: the client says that it is on a mobile network.
         handshake_s: how long DTLS took, two round trips and what was lost; None before.
@@ -83,6 +84,7 @@ class Transport:
         self.is_cellular = False
         self.handshake_s: float | None = None
         self._handshake_began_s = 0.0
+        self.uplink_limit_bps = 0
         self.sources: dict[SourceHandle, Source] = {}
         self.sinks: set[Sink] = set()
         self.data = DataChannels(registry.config.data, registry.counters, clock=clock)
@@ -212,6 +214,12 @@ class Transport:
         """Say what the line carries, for everything sent on it; 0 = no limit."""
         if not self.is_closed:
             self._registry.engine.set_budget(self.handle, rate_bps)
+
+    def limit_uplink(self, rate_bps: int) -> None:
+        """Ask the peer to send no more than this, in all; 0 = no limit."""
+        if not self.is_closed and rate_bps != self.uplink_limit_bps:
+            self.uplink_limit_bps = rate_bps
+            self._registry.engine.limit_uplink(self.handle, rate_bps)
 
     def probe(self, probe: int, rate_bps: int, duration_us: int) -> None:
         """Send at a rate for a moment, to learn whether the line carries it."""

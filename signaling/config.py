@@ -66,6 +66,7 @@ class Timeouts:
     departure_s: int = 20  # the last one left
     update_batch_s: float = 0.2
     speakers_s: float = 0.4
+    uplinks_s: float = 0.5
     quality_s: float = 5.0
     samples_s: float = 10.0  # of lines, for who keeps their history
     housekeeping_s: float = 1.0

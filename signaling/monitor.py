@@ -1,4 +1,4 @@
-"""The periodic work: speakers, connection quality, timeouts, tokens."""
+"""The periodic work: speakers, publishers' lines, connection quality, timeouts, tokens."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from signaling.quality import QualityMeter, build_quality_update, grade
 from signaling.registry import RoomRegistry
 from signaling.room import Room
 from signaling.speakers import LevelMeter
+from signaling.uplinks import Uplinks
 
 __all__ = ["Monitor"]
 
@@ -38,12 +39,14 @@ class Monitor:
         self._levels = LevelMeter()
         self._quality = QualityMeter()
         self._lines = LineMeter()
+        self._uplinks = Uplinks()
         self._timers: dict[str, Timer] = {}
 
     def start(self) -> None:
         """Starts all jobs."""
         timeouts = self._context.config.timeouts
         self._repeat("speakers", timeouts.speakers_s, self.update_speakers)
+        self._repeat("uplinks", timeouts.uplinks_s, self.update_uplinks)
         self._repeat("quality", timeouts.quality_s, self.update_quality)
         self._repeat("samples", timeouts.samples_s, self.sample_lines)
         self._repeat("housekeeping", timeouts.housekeeping_s, self.keep_house)
@@ -83,6 +86,13 @@ class Monitor:
             if changed:
                 message = rtc.SpeakersChanged(speakers=changed)
                 room.broadcast(rtc.SignalResponse(speakers_changed=message), is_superseded=True)
+
+    def update_uplinks(self) -> None:
+        """Limits publishers whose lines do not carry all their layers."""
+        rooms = self._registry.rooms.values()
+        if any(room.tracks for room in rooms):
+            context = self._context
+            self._uplinks.update(rooms, context.media.snapshot(), context.clock.now_s())
 
     def update_quality(self) -> None:
         """Grades all lines; each client hears of itself and of those it receives, on change."""

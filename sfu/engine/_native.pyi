@@ -82,6 +82,10 @@ class _Orders:
         """What the link is believed to carry, for everything sent to this peer. Video and
         retransmissions then wait their turn; audio never does. 0 = no limit, as at first."""
 
+    def limit_uplink(self, transport: int, rate_bps: int) -> None:
+        """The most that this peer should send, in all, as its receiver's estimate (REMB), which
+        libwebrtc's senders keep to. 0 = no limit."""
+
     def probe(self, transport: int, probe: int, rate_bps: int, duration_us: int) -> None:
         """A probe cluster at this rate, at most 100 ms and 100 kB. `probe` (not 0) comes back in
         the rows of drain_twcc. One at a time: another one replaces it."""

@@ -37,7 +37,13 @@ ENCODING_ROW = np.dtype(
     ]
 )
 TRANSPORT_ROW = np.dtype(
-    [("transport", "<u4"), ("loss_permille", "<u2"), ("rtt_us", "<u4"), ("sent_bytes", "<u8")]
+    [
+        ("transport", "<u4"),
+        ("loss_permille", "<u2"),
+        ("rtt_us", "<u4"),
+        ("received_bytes", "<u8"),
+        ("sent_bytes", "<u8"),
+    ]
 )
 
 
@@ -98,9 +104,14 @@ class BenchTransport(FakeTransport):
         super().__init__()
         self.handle = handle
         self.data = BenchData()  # type: ignore[assignment]
+        self.uplink_limit_bps = 0
+
+    def limit_uplink(self, rate_bps: int) -> None:
+        self.uplink_limit_bps = rate_bps
 
     def add_source(self, *, mid: str, is_audio: bool, encodings: Any) -> BenchSource:
         source = BenchSource(is_audio, mid, tuple(encodings))
+        source.transport = self
         self.sources.append(source)
         return source
 

@@ -211,6 +211,8 @@ pub enum Command {
     /// What the link to a peer is believed to carry, for everything sent to it. Video and
     /// retransmissions then wait their turn; audio never does. 0 = no limit, nothing waits.
     SetBudget { transport: TransportId, rate_bps: u32 },
+    /// The most that a peer should send, all of it, as its receiver's estimate (REMB). 0 = no limit.
+    LimitUplink { transport: TransportId, rate_bps: u32 },
     /// A probe cluster: at most 100 ms and 100 kB at `rate_bps`, evenly spread: waiting media, then
     /// copies of recent packets, then padding. `probe` comes back in the feedback rows.
     Probe { transport: TransportId, probe: u32, rate_bps: u32, duration_us: u32 },

@@ -4,7 +4,7 @@ mod sim;
 
 use std::collections::BTreeMap;
 
-use aislecast_engine::api::{Micros, SourceId};
+use aislecast_engine::api::{Command, Micros, SourceId};
 use sim::conformance::check_vp8;
 use sim::peer::Heard;
 use sim::{CLEAN, Link, VideoTrack, World};
@@ -188,4 +188,28 @@ fn the_picture_is_back_within_a_round_trip_of_the_line() {
     uplink.play(2_000_000);
     let first = uplink.shown(0).into_iter().find(|&at| at > back_us).expect("a picture");
     assert!(first - back_us < 400_000, "{}", first - back_us);
+}
+
+#[test]
+fn a_limit_is_told_at_once_and_with_every_report_until_it_ends() {
+    let mut uplink = uplink(60, CLEAN);
+    uplink.play(3_000_000);
+    let limits = |uplink: &Uplink| -> Vec<u64> {
+        let heard = &uplink.world.peers[uplink.track.peer].heard;
+        heard
+            .iter()
+            .filter_map(|one| if let Heard::Remb(bps) = one { Some(*bps) } else { None })
+            .collect()
+    };
+    assert_eq!(limits(&uplink), [0; 0], "who was never limited hears nothing");
+    let transport = uplink.world.peers[uplink.track.peer].id;
+    uplink.world.apply(Command::LimitUplink { transport, rate_bps: 500_000 });
+    uplink.play(100_000);
+    assert_eq!(limits(&uplink), [500_000]);
+    uplink.play(3_000_000);
+    assert_eq!(limits(&uplink), [500_000; 4]);
+    uplink.world.apply(Command::LimitUplink { transport, rate_bps: 0 });
+    uplink.play(2_100_000);
+    assert!(limits(&uplink)[4..].iter().all(|&bps| bps > 900_000_000), "{:?}", limits(&uplink));
+    assert!(limits(&uplink).len() > 6, "the first of them may get lost");
 }

@@ -67,6 +67,9 @@ impl Core {
             Command::SetBudget { transport, rate_bps } => {
                 self.set_budget(now, transport.0, rate_bps)
             }
+            Command::LimitUplink { transport, rate_bps } => {
+                self.limit_uplink(now, transport.0, rate_bps)
+            }
             Command::Probe { transport, probe, rate_bps, duration_us } => {
                 self.start_probe(now, transport.0, probe, rate_bps, duration_us)
             }

@@ -10,7 +10,7 @@ use crate::wire::srtp::RTCP_OVERHEAD_MAX;
 use crate::wire::twcc_feedback::FeedbackHeader;
 
 use super::slab::Slab;
-use super::transport::Transport;
+use super::transport::{MAX_SSRCS, Transport};
 use super::{Core, Counters, Egress};
 
 /// Largest compound before sealing.
@@ -25,6 +25,8 @@ const FIRST_REPORT_US: Micros = 100_000;
 /// Time that a publisher's first sender report is waited for before ours is made up from arrivals.
 const REPORT_WAIT_US: Micros = 3_000_000;
 const MAX_BLOCKS: usize = 31;
+/// Told where a limit ended: more than any peer sends. A sender keeps the last one it was told.
+const NO_LIMIT_BPS: u64 = 1_000_000_000;
 
 /// Memory used again for every compound.
 #[derive(Debug, Default)]
@@ -136,6 +138,7 @@ impl Core {
             let interval_us = if is_lossy { LOSSY_REPORT_INTERVAL_US } else { REPORT_INTERVAL_US };
             transport.report_due_us = now + interval_us;
             add_receiver_reports(now, &mut compound, transport, &mut self.sources, blocks);
+            add_limit(&mut compound, transport);
             for (info, source) in senders.iter() {
                 let Some(source) = self.sources.get(*source) else {
                     continue;
@@ -152,6 +155,18 @@ impl Core {
             add_requests(now, &mut compound, transport, source, seqs_ext, seqs);
         }
         compound.send(transport);
+    }
+
+    /// Takes the most that a peer should send; it hears of it now and with every report.
+    pub(super) fn limit_uplink(&mut self, now: Micros, id: u32, rate_bps: u32) -> Option<()> {
+        let index = self.transports.index(id)?;
+        let transport = self.transports.get_mut(index)?;
+        transport.uplink_limit_bps = Some(rate_bps);
+        if transport.report_due_us != Micros::MAX {
+            transport.report_due_us = transport.report_due_us.min(now);
+            self.schedule_transport(now, index);
+        }
+        Some(())
     }
 
     /// What our sender reports to a transport will say.
@@ -262,6 +277,20 @@ fn add_receiver_reports(
     }
 }
 
+/// libwebrtc's send-side estimate stays below the receiver's, if it is told one
+/// (`send_side_bandwidth_estimation.cc`).
+fn add_limit(compound: &mut Compound<'_>, transport: &mut Transport) {
+    let Some(limit_bps) = transport.uplink_limit_bps else {
+        return;
+    };
+    let rate_bps = if limit_bps == 0 { NO_LIMIT_BPS } else { u64::from(limit_bps) };
+    let mut ssrcs = [0; MAX_SSRCS];
+    let media = transport.bindings.iter().filter(|binding| !binding.is_rtx);
+    let num_ssrcs = media.zip(&mut ssrcs).map(|(binding, ssrc)| *ssrc = binding.ssrc).count();
+    let own_ssrc = transport.own_ssrc;
+    compound.add(transport, |writer| writer.remb(own_ssrc, rate_bps, &ssrcs[..num_ssrcs]));
+}
+
 fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Transport) {
     // libwebrtc collapses its rate on feedback about SSRC 0 (Janus #2908).
     let media_ssrc = transport.bindings.first().map_or(0, |binding| binding.ssrc);
@@ -309,6 +338,7 @@ fn add_requests(
             if let Some(key) = encoding.whole_key() {
                 encoding.nack.forget_before(key.seq_ext);
             }
+            encoding.fill_padding(now);
             let ring = &encoding.ring;
             let given_up =
                 encoding.nack.drain_due(now, seqs_ext, |seq_ext| is_spare(ring, seq_ext));

@@ -111,6 +111,8 @@ pub struct Transport {
     pub arrivals: ArrivalLog,
     /// Of what it sends, lost on the way.
     pub uplink_loss: LineLoss,
+    /// The most that it should send; 0 = no limit any more, `None` = there never was one.
+    pub uplink_limit_bps: Option<u32>,
     /// RTCP that leaves a second time.
     pub repeats: Repeats,
     /// What was sent, until it is reported.
@@ -157,6 +159,7 @@ impl Transport {
             ntp: NtpOffset::default(),
             arrivals: ArrivalLog::default(),
             uplink_loss: LineLoss::default(),
+            uplink_limit_bps: None,
             repeats: Repeats::default(),
             sent: SentHistory::default(),
             rtt_us: 0,

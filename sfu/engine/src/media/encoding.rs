@@ -27,8 +27,9 @@ const MAX_LOG: usize = VIDEO_SLOTS;
 /// still shared screen.
 const ACTIVE_US: Micros = 2_000_000;
 /// While another encoding of the same source goes on, one that is silent for this long has been
-/// switched off: its viewers see a frozen picture until they are given the other.
-const BEHIND_US: Micros = 1_000_000;
+/// switched off: its viewers see a frozen picture until they are given the other. Twelve pictures of
+/// 20 a second; a sender's own queue rarely holds one layer back for longer and not the other.
+const BEHIND_US: Micros = 600_000;
 
 /// A packet to be stored, decrypted and parsed.
 #[derive(Clone, Copy, Debug)]

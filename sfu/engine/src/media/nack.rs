@@ -78,6 +78,11 @@ impl NackList {
         self.pending.is_empty()
     }
 
+    /// What is missing, oldest first.
+    pub fn missing(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pending.iter().map(|missing| missing.seq_ext)
+    }
+
     /// Packets `from..to` were jumped over. More than fit are given up at once.
     pub fn on_gap(&mut self, now: Micros, from: u64, to: u64) -> Option<GivenUp> {
         if self.pending.capacity() == 0 {

@@ -177,6 +177,16 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetBudget { transport, rate_bps })
             }
 
+            fn limit_uplink(
+                &self,
+                py: Python<'_>,
+                transport: u32,
+                rate_bps: u32,
+            ) -> PyResult<()> {
+                let transport = TransportId(transport);
+                self.order(py, Command::LimitUplink { transport, rate_bps })
+            }
+
             fn probe(
                 &self,
                 py: Python<'_>,

@@ -356,7 +356,8 @@ impl Program<'_> {
         // One of them does not exist.
         let transport = TransportId(u32::from(choice >> 3) % (PEERS + 1));
         match choice % 4 {
-            0 | 1 => self.apply(Command::SetBudget { transport, rate_bps }),
+            0 => self.apply(Command::LimitUplink { transport, rate_bps }),
+            1 => self.apply(Command::SetBudget { transport, rate_bps }),
             2 => {
                 let duration_us = u32::from(time) * 1000;
                 let probe = u32::from(size);

@@ -39,6 +39,7 @@ pub enum Heard {
     Nack(u32, Vec<u16>),
     Pli(Micros, u32),
     TransportCc(usize),
+    Remb(u64),
 }
 
 pub struct Peer {
@@ -294,6 +295,7 @@ impl Peer {
                     }
                     self.heard.push(Heard::Nack(media_ssrc, seqs));
                 }
+                RtcpPacket::Remb { rate_bps, .. } => self.heard.push(Heard::Remb(rate_bps)),
                 RtcpPacket::Pli { media_ssrc, .. } => self.heard.push(Heard::Pli(now, media_ssrc)),
                 RtcpPacket::TransportCc(feedback) => {
                     let arrived = feedback.iter().filter(|(_, ticks)| ticks.is_some()).count();

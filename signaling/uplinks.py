@@ -1,0 +1,142 @@
+"""Publishers whose lines do not carry all their layers are told how much to send.
+
+What they carry is judged by `bandwidth.uplink` from what arrives of each layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bandwidth.demand import MAX_LAYERS
+from bandwidth.uplink import Carried, find_limit_bps, judge
+
+if TYPE_CHECKING:
+    from sfu.stats import MediaSnapshot, Rows
+    from sfu.transport import Transport
+    from signaling.room import Room
+    from signaling.track import PublishedTrack
+
+__all__ = ["Uplinks"]
+
+_NEWS_SHARE = 0.1
+"""A limit that moves by less is not told."""
+_SMOOTHING = 0.2
+"""Weight of the newest measure of what else comes on a line: a limit follows within seconds."""
+
+
+class _Line(NamedTuple):
+    track: PublishedTrack
+    transport: Transport
+    top: int
+    rates_bps: list[float]
+
+
+class Uplinks:
+    """What the lines of all publishers of simulcast carry."""
+
+    def __init__(self) -> None:
+        """Knows of no track."""
+        self._sids: list[str] = []
+        self._carried = Carried.start(0, 0.0)
+        self._received: dict[int, int] = {}
+        self._other_bps: dict[int, float] = {}
+        self._at_s = 0.0
+        self._limited: dict[int, Transport] = {}
+
+    def update(self, rooms: Iterable[Room], snapshot: MediaSnapshot, now_s: float) -> None:
+        """Look at all lines, and tell publishers what has changed."""
+        elapsed_s, self._at_s = max(now_s - self._at_s, 1e-3), now_s
+        lines = _lines(rooms, _rates(snapshot.encodings))
+        self._align([line.track.sid for line in lines], now_s)
+        received_bps = self._measure(snapshot.transports, elapsed_s)
+        limits: dict[int, float] = {}
+        if lines:
+            rates = [line.rates_bps for line in lines]
+            top = [line.top for line in lines]
+            self._carried = judge(now_s, elapsed_s, rates, top, self._carried)
+            other = self._find_other(lines, received_bps)
+            announced = [_announced(line.track) for line in lines]
+            found = find_limit_bps(self._carried, top, rates, announced, other)
+            for line, limit_bps in zip(lines, found.tolist(), strict=True):
+                if limit_bps > 0:
+                    handle = line.transport.handle
+                    limits[handle] = min(limit_bps, limits.get(handle, limit_bps))
+        self._tell({line.transport.handle: line.transport for line in lines}, limits)
+
+    def _find_other(self, lines: list[_Line], received_bps: dict[int, float]) -> list[float]:
+        """What comes beside each track on its line, smoothed: layers are measured by the second."""
+        before, self._other_bps = self._other_bps, {}
+        for line in lines:
+            if line.transport.handle in received_bps:
+                handle = line.track.source.handle
+                now_bps = received_bps[line.transport.handle] - sum(line.rates_bps)
+                mean_bps = before.get(handle, now_bps)
+                self._other_bps[handle] = mean_bps + _SMOOTHING * (now_bps - mean_bps)
+        return [self._other_bps.get(line.track.source.handle, 0.0) for line in lines]
+
+    def _tell(self, transports: dict[int, Transport], limits: dict[int, float]) -> None:
+        for handle in [handle for handle in self._limited if handle not in limits]:
+            self._limited.pop(handle).limit_uplink(0)
+        for handle, limit_bps in limits.items():
+            transport = self._limited.setdefault(handle, transports[handle])
+            before_bps = transport.uplink_limit_bps
+            if abs(limit_bps - before_bps) > _NEWS_SHARE * limit_bps:
+                transport.limit_uplink(int(limit_bps))
+
+    def _align(self, sids: list[str], now_s: float) -> None:
+        """Rows in the order of the tracks; a new one knows nothing."""
+        if sids == self._sids:
+            return
+        row_of = {sid: row for row, sid in enumerate(self._sids)}
+        new_row = len(self._sids)
+        both = self._carried.join(Carried.start(1, now_s))
+        self._carried = both.take([row_of.get(sid, new_row) for sid in sids])
+        self._sids = sids
+
+    def _measure(self, rows: Rows, elapsed_s: float) -> dict[int, float]:
+        """Bits per second that came on each transport since the last call."""
+        before = self._received
+        names = ("transport", "received_bytes")
+        self._received = dict(zip(*(rows[name].tolist() for name in names), strict=True))
+        return {
+            handle: (count - before[handle]) * 8 / elapsed_s
+            for handle, count in self._received.items()
+            if handle in before
+        }
+
+
+def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
+    none = [0.0] * MAX_LAYERS
+    return [
+        _Line(
+            track,
+            track.source.transport,
+            min(track.demand.top, track.encoding_count - 1),
+            rates.get(track.source.handle, none),
+        )
+        for room in rooms
+        for track in room.tracks.values()
+        if track.is_video
+        and track.encoding_count > 1
+        and not track.info.muted
+        and track.source.transport is not None
+    ]
+
+
+def _announced(track: PublishedTrack) -> list[float]:
+    rates = [float(layer.bitrate) for layer in track.info.layers[:MAX_LAYERS]]
+    return rates + [0.0] * (MAX_LAYERS - len(rates))
+
+
+def _rates(encodings: Rows) -> dict[int, list[float]]:
+    """Bits per second of each source's encodings, lowest first."""
+    found: dict[int, list[float]] = {}
+    names = ("source", "encoding", "bitrate_bps")
+    columns = (np.asarray(encodings[name]).tolist() for name in names)
+    for source, encoding, rate_bps in zip(*columns, strict=True):
+        if encoding < MAX_LAYERS:
+            found.setdefault(source, [0.0] * MAX_LAYERS)[encoding] = float(rate_bps)
+    return found

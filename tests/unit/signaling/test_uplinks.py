@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from livekit.protocol import models
+from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench
+
+from bandwidth.uplink import BELOW_SHARE, FIRST_WAIT_S, GRACE_S
+from signaling.uplinks import Uplinks
+
+RIDS = ("q", "h", "f")
+ANNOUNCED = (150_000, 450_000, 1_700_000)
+SOUND_BPS = 160_000
+STARVED = (150_000, 400_000, 60_000)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+class Watch:
+    """Alice publishes three layers and sound; her line is looked at twice a second."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.tracks: list[Any] = []
+        self.uplinks = Uplinks()
+        self.now_s = 0.0
+        self.received = 0
+        self.alice = self.publish("alice")
+
+    def publish(self, name: str) -> Any:
+        client = self.bench.connected(name)
+        sid = client.publish(name, "video", rids=RIDS)
+        (transport,) = [one for one in client.transports if one.sources]
+        source = transport.sources[-1]
+        info = models.TrackInfo(layers=[models.VideoLayer(bitrate=rate) for rate in ANNOUNCED])
+        track = SimpleNamespace(
+            sid=sid,
+            info=info,
+            source=source,
+            is_video=True,
+            encoding_count=3,
+            demand=SimpleNamespace(top=2),
+        )
+        self.tracks.append(track)
+        return SimpleNamespace(track=track, transport=transport)
+
+    def run(self, seconds: float, *rates_bps: int) -> None:
+        for _ in range(int(seconds * 2)):
+            self.now_s += 0.5
+            self.received += (sum(rates_bps) + SOUND_BPS) // 16
+            self.uplinks.update([self.room], self.snapshot(rates_bps), self.now_s)  # type: ignore[list-item, arg-type]
+
+    @property
+    def room(self) -> Any:
+        return SimpleNamespace(tracks={track.sid: track for track in self.tracks})
+
+    def snapshot(self, rates_bps: tuple[int, ...]) -> Any:
+        encodings = np.zeros(len(rates_bps), ENCODING_ROW)
+        for encoding, (row, rate_bps) in enumerate(zip(encodings, rates_bps, strict=True)):
+            row["source"], row["encoding"] = self.alice.track.source.handle, encoding
+            row["bitrate_bps"] = rate_bps
+        transports = np.zeros(1, TRANSPORT_ROW)
+        transports["transport"] = self.alice.transport.handle
+        transports["received_bytes"] = self.received
+        return SimpleNamespace(encodings=encodings, transports=transports)
+
+
+def test_a_sender_whose_top_layer_starves_is_limited_to_the_layers_below(bench: Bench) -> None:
+    watch = Watch(bench)
+    watch.run(GRACE_S, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps == 0
+    watch.run(1, *STARVED)
+    limit_bps = watch.alice.transport.uplink_limit_bps
+    assert limit_bps == pytest.approx(SOUND_BPS + BELOW_SHARE * (150_000 + 450_000), rel=0.01)
+    watch.run(FIRST_WAIT_S - 2, 150_000, 400_000, 0)
+    assert watch.alice.transport.uplink_limit_bps == limit_bps
+    watch.run(2, 150_000, 400_000, 0)
+    assert watch.alice.transport.uplink_limit_bps == 0, "another try"
+
+
+def test_a_strong_publisher_is_never_limited(bench: Bench) -> None:
+    watch = Watch(bench)
+    watch.alice.transport.limit_uplink = lambda _: pytest.fail("limited")
+    watch.run(120, 150_000, 450_000, 1_700_000)
+
+
+def test_a_layer_that_nobody_wants_is_no_reason(bench: Bench) -> None:
+    watch = Watch(bench)
+    watch.alice.track.demand.top = 1
+    watch.run(60, 150_000, 400_000, 0)
+    assert watch.alice.transport.uplink_limit_bps == 0
+
+
+def test_the_limit_ends_with_the_track_and_while_it_is_muted(bench: Bench) -> None:
+    watch = Watch(bench)
+    watch.run(GRACE_S + 1, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps > 0
+    watch.alice.track.info.muted = True
+    watch.run(0.5, 0, 0, 0)
+    assert watch.alice.transport.uplink_limit_bps == 0
+    watch.alice.track.info.muted = False
+    watch.run(GRACE_S, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps == 0, "judged anew"
+    watch.tracks.clear()
+    watch.run(0.5, *STARVED)
+
+
+def test_a_second_publisher_changes_nothing_for_the_first(bench: Bench) -> None:
+    watch = Watch(bench)
+    watch.run(4, *STARVED)
+    bob = watch.publish("bob")
+    watch.tracks.reverse()
+    watch.run(GRACE_S - 3, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps > 0
+    assert bob.transport.uplink_limit_bps == 0
+
+
+def test_the_service_looks_at_lines(bench: Bench) -> None:
+    alice = bench.connected("alice")
+    alice.publish("v", "video", rids=RIDS)
+    bench.clock.advance(30)
+    assert bench.service.snapshot()["rooms"] == 1
