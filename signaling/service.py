@@ -36,6 +36,7 @@ from signaling.viewers import ViewableTrack, list_viewable, set_watching
 if TYPE_CHECKING:
     from livekit.protocol.webhook import WebhookEvent
 
+    from sfu.downlink import LineRoom
     from sfu.server import MediaServer
     from sfu.source import Source
 
@@ -56,11 +57,11 @@ def _ignore_event(_event: WebhookEvent) -> None:
     """No webhooks are configured."""
 
 
-def _estimate_bps(media: MediaServer, participant: Participant) -> float | None:
+def _room_bps(media: MediaServer, participant: Participant) -> LineRoom | None:
     downlink = media.downlink
     if participant.link is None or downlink is None:
         return None
-    return downlink.estimate_of(participant.link.primary)
+    return downlink.room_of(participant.link.primary)
 
 
 class SignalingService:
@@ -95,7 +96,7 @@ class SignalingService:
             clock=clock,
             counters=counters,
             media_now_us=lambda: media.now_us(),
-            estimate_bps=lambda participant: _estimate_bps(media, participant),
+            room_bps=lambda participant: _room_bps(media, participant),
         )
         self._context = Context(
             media=media,

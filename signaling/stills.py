@@ -21,6 +21,7 @@ from signaling.data import RELIABLE
 if TYPE_CHECKING:
     from collections import Counter
 
+    from sfu.downlink import LineRoom
     from sfu.source import Source
     from sfu.stills import Watch
     from signaling.clock import Clock, Timer
@@ -159,19 +160,19 @@ class StillSender:
         clock: Clock,
         counters: Counter[str],
         media_now_us: Callable[[], int],
-        estimate_bps: Callable[[Participant], float | None],
+        room_bps: Callable[[Participant], LineRoom | None],
     ) -> None:
         """Starts nothing.
 
         Args:
             media_now_us: the clock stills are stamped with.
-            estimate_bps: what a participant's line is believed to carry; None = unknown.
+            room_bps: what a participant's line is believed to carry; None = unknown.
         """
         self._stills = stills
         self._clock = clock
         self._counters = counters
         self._media_now_us = media_now_us
-        self._estimate_bps = estimate_bps
+        self._room_bps = room_bps
         self._lines: dict[str, _Line] = {}
         self._timer: Timer | None = None
         self._number = 0
@@ -305,8 +306,11 @@ class StillSender:
         link = line.participant.link
         if link is None or not link.is_connected:
             return False
-        most_bytes = self._rate_bps(line) * _MAX_UNACKED_S / 8
-        return link.primary.data.unacked_bytes <= max(0.0, most_bytes - _CHUNK_BYTES)
+        rate_bps = self._rate_bps(line)
+        most_bytes = rate_bps * _MAX_UNACKED_S / 8
+        return rate_bps > 0 and link.primary.data.unacked_bytes <= max(
+            0.0, most_bytes - _CHUNK_BYTES
+        )
 
     def _send(self, line: _Line, chunk: bytes) -> bool:
         link = line.participant.link
@@ -334,10 +338,14 @@ class StillSender:
         return True
 
     def _rate_bps(self, line: _Line) -> float:
-        estimate_bps = self._estimate_bps(line.participant)
-        if estimate_bps is None:
+        """0 while the line does not even carry the voices: whatever is added then only waits, and
+        words wait behind it."""
+        room = self._room_bps(line.participant)
+        if room is None:
             return _UNKNOWN_RATE_BPS
-        return min(max(estimate_bps * _SHARE, _MIN_RATE_BPS), _MAX_RATE_BPS)
+        if room.beside_sound_bps <= 0:
+            return 0.0
+        return min(max(room.line_bps * _SHARE, _MIN_RATE_BPS), _MAX_RATE_BPS)
 
 
 def _demand_key(participant: Participant) -> str:

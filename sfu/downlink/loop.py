@@ -15,6 +15,7 @@ from sfu import engine as _engine
 from sfu.downlink import budget, feed
 from sfu.downlink.config import DownlinkConfig
 from sfu.downlink.layer_rates import LayerRates
+from sfu.downlink.line_room import LineRoom, find_room
 from sfu.downlink.lines import Lines
 from sfu.downlink.memory import LineMemory, network_of
 from sfu.downlink.orders import Orders
@@ -156,10 +157,12 @@ class Downlink:
 
     def estimate_of(self, transport: Transport) -> float | None:
         """Bits a second that a line is believed to carry; None = nobody has measured."""
-        slot = self._lines.find(transport.handle)
-        if slot is None or not self._lines.columns.has_estimate[slot]:
-            return None
-        return float(self._states.belief.budget_bps[slot])
+        room = self.room_of(transport)
+        return None if room is None else room.line_bps
+
+    def room_of(self, transport: Transport) -> LineRoom | None:
+        """What a line is believed to carry, and beside plain sound; None = nobody has measured."""
+        return find_room(self._lines, self._states.belief, transport.handle)
 
     def step_of(self, transport: Transport) -> Step:
         """The step that the subscriber was told of."""
@@ -376,8 +379,6 @@ class Downlink:
                 reason = "server" if self._ticker.is_late else "downlink"
                 self._orders.tell_step(transport, Step(self._states.ladder.step[slot]), reason)
 
-    # --- small things
-
     def _start_bps(self, transport: Transport) -> int:
         config = self._config
         is_slow = (transport.handshake_s or 0.0) > config.slow_handshake_s
@@ -388,8 +389,7 @@ class Downlink:
         if transport is None or transport.path is None:
             return
         if self._lines.columns.has_estimate[slot]:
-            network = network_of(transport.path.ip)
-            rate_bps = int(self._target_bps[slot])
+            network, rate_bps = network_of(transport.path.ip), int(self._target_bps[slot])
             self._memory.remember(transport.person, network, rate_bps, now_us)
 
     def _fit_capacity(self) -> None:

@@ -39,6 +39,15 @@ _LOADS = """
   image.src = url;
 })
 """
+_HOLD = """
+(state) => {
+  for (const one of theRoom.remoteParticipants.values())
+    for (const film of one.videoTrackPublications.values()) {
+      film.track.setStreamState(state);
+      theRoom.emit("trackStreamStateChanged", film, state, one);
+    }
+}
+"""
 _KEEP_SAID = """
 () => {
   const line = document.querySelector("#line");
@@ -221,3 +230,21 @@ async def test_a_page_listens_to_packets_without_sender_alone(person) -> None:
         }"""
     )
     assert heard == [1]
+
+
+async def test_pictures_that_are_held_are_words_enough(host, person) -> None:
+    """On a line that is full the server's words get stuck; signalling comes another way."""
+    guest = await person(phone=True)
+    await guest.page.route("**/livekit-client.umd.js", give_room)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await guest.until_tile("李经理")
+    for state, words in (("paused", "先只留声音"), ("active", "画面恢复了")):
+        await guest.page.evaluate(_HOLD, state)
+        await guest.page.wait_for_selector(f"#line:has-text('{words}')")
+    # What the server says comes first: here it is stills, which are no silence.
+    await tell_step(guest, host.room, "stills")
+    await guest.page.wait_for_selector("#line:has-text('一张张清晰照')")
+    await guest.page.evaluate(_KEEP_SAID)
+    await guest.page.evaluate(_HOLD, "paused")
+    await guest.page.wait_for_timeout(5000)
+    assert "先只留声音" not in "".join(await guest.page.evaluate("said"))

@@ -8,6 +8,7 @@ import pytest
 from livekit.protocol import models
 from signaling_bench import Bench, Client
 
+from sfu.downlink import LineRoom
 from sfu.errors import MediaClosedError
 from sfu.ids import Codec
 from sfu.stills import Still, Watch
@@ -47,13 +48,13 @@ class Stage:
         self.camera = self.alice.publish("cam", "video", rids=("q", "h", "f"))
         self.bob = self.bench.connected("bob")
         self.maker = Maker()
-        self.estimate_bps: float | None = None
+        self.line_room: LineRoom | None = None
         self.sender = StillSender(
             self.maker,
             clock=self.bench.clock,
             counters=self.bench.service.counters,
             media_now_us=self.now_us,
-            estimate_bps=lambda _participant: self.estimate_bps,
+            room_bps=lambda _participant: self.line_room,
         )
         self.make_page(self.bob)
         self.bob.data.sent.clear()
@@ -143,12 +144,13 @@ def test_sound_and_tracks_that_are_gone_have_none(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("estimate_bps", "expected_bps"),
-    [(None, 64_000), (100_000.0, 50_000), (10_000.0, 24_000), (9e9, 400_000)],
+    [(None, 64_000), (100_000.0, 50_000), (45_000.0, 24_000), (9e9, 400_000), (30_000.0, 0)],
 )
 def test_the_rate_is_a_share_of_the_line(
     stage: Stage, estimate_bps: float | None, expected_bps: float
 ) -> None:
-    stage.estimate_bps = estimate_bps
+    if estimate_bps is not None:
+        stage.line_room = LineRoom(estimate_bps, estimate_bps - 40_000.0)
     stage.start()
     for _ in range(10):
         stage.make(60_000)

@@ -15,6 +15,8 @@ import { sayLine } from "./line.js";
 const SETTLE_MS = 1500;
 /** Right after entering the server feels its way up from a small picture: that is no weak network. */
 const START_MS = 8000;
+/** All pictures held for so long, and no word of it: on a line that is full words get stuck behind what fills it. */
+const HELD_MS = 4000;
 /** The bars never look better than what the network leaves of the picture. @type {Record<string, Level>} */
 const LEVEL_OF_STEP = { full: 3, reduced: 2, half_rate: 1, quarter_rate: 1, stills: 1, audio_only: 0 };
 const STEPS = Object.keys(LEVEL_OF_STEP);
@@ -58,6 +60,10 @@ export class OwnLine {
     this.barsTimer = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.stepTimer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.heldTimer = undefined;
+    /** The step is what we see ourselves, not what we were told. */
+    this.isSeen = false;
   }
 
   /** @param {import("./session.js").Session} session */
@@ -66,6 +72,7 @@ export class OwnLine {
     const { RoomEvent } = livekit;
     // A new connection starts with everything; one that is resumed stands where it stood.
     for (const event of [RoomEvent.Connected, RoomEvent.Reconnecting]) session.room.on(event, () => this.reset());
+    session.room.on(RoomEvent.TrackStreamStateChanged, () => this.watchFilms(session.room));
   }
 
   /** @param {string} quality livekit ConnectionQuality */
@@ -80,9 +87,27 @@ export class OwnLine {
     this.showBars();
   }
 
+  /** Signalling says which pictures are held; it comes another way than words. @param {any} room */
+  watchFilms(room) {
+    clearTimeout(this.heldTimer);
+    const films = [...room.remoteParticipants.values()]
+      .flatMap((one) => [...one.videoTrackPublications.values()])
+      .filter((one) => one.track && !one.isMuted);
+    const areHeld = films.length > 0 && films.every((one) => one.track.streamState === "paused");
+    if (areHeld) this.heldTimer = setTimeout(() => this.sayHeld(), HELD_MS);
+    else if (this.isSeen) this.setStep({ step: "full", reason: "" });
+  }
+
+  sayHeld() {
+    if (STEPS.indexOf(this.step) >= STEPS.indexOf("stills")) return;
+    this.setStep({ step: "audio_only", reason: "downlink" });
+    this.isSeen = true;
+  }
+
   /** @param {NetworkStep | null} next */
   setStep(next) {
     if (!next) return;
+    this.isSeen = false;
     const isWorse = STEPS.indexOf(next.step) > STEPS.indexOf(this.saidStep);
     const isPicture = ["reduced", "half_rate", "quarter_rate"].includes(next.step);
     const startLeft = isPicture ? this.startEnds - performance.now() : 0;
@@ -101,6 +126,8 @@ export class OwnLine {
 
   reset() {
     clearTimeout(this.stepTimer);
+    clearTimeout(this.heldTimer);
+    this.isSeen = false;
     this.startEnds = performance.now() + START_MS;
     this.step = this.saidStep = "full";
     this.measured = 3;
