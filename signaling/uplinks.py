@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Uplinks"]
 
-_NEWS_SHARE = 0.1
+_NEWS_SHARE = 0.02
 """A limit that moves by less is not told."""
+_PRESS, _MOST_PRESSED = 0.96, 0.7
+"""A limit under which the layer above still comes is lowered by this each time, down to this."""
+_GROWTH = 1.5
+"""While it holds a limit only falls: padding and retransmissions fill what it leaves, and look like
+something else that needs room. Unless that is as much as another track."""
 _SMOOTHING = 0.2
 """Weight of the newest measure of what else comes on a line: a limit follows within seconds."""
 
@@ -63,6 +68,7 @@ class Uplinks:
             for line, limit_bps in zip(lines, found.tolist(), strict=True):
                 if limit_bps > 0:
                     handle = line.transport.handle
+                    limit_bps = self._hold(line, limit_bps)
                     limits[handle] = min(limit_bps, limits.get(handle, limit_bps))
         self._tell({line.transport.handle: line.transport for line in lines}, limits)
 
@@ -76,6 +82,15 @@ class Uplinks:
                 mean_bps = before.get(handle, now_bps)
                 self._other_bps[handle] = mean_bps + _SMOOTHING * (now_bps - mean_bps)
         return [self._other_bps.get(line.track.source.handle, 0.0) for line in lines]
+
+    def _hold(self, line: _Line, limit_bps: float) -> float:
+        """A limit in force only falls, as long as the layer that it keeps off still comes."""
+        before_bps = line.transport.uplink_limit_bps
+        if not before_bps or limit_bps > _GROWTH * before_bps:
+            return limit_bps
+        if line.rates_bps[line.top] > 0:
+            return max(min(limit_bps, before_bps * _PRESS), limit_bps * _MOST_PRESSED)
+        return min(limit_bps, before_bps)
 
     def _tell(self, transports: dict[int, Transport], limits: dict[int, float]) -> None:
         for handle in [handle for handle in self._limited if handle not in limits]:

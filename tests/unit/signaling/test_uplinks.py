@@ -76,9 +76,13 @@ def test_a_sender_whose_top_layer_starves_is_limited_to_the_layers_below(bench: 
     watch.run(GRACE_S, *STARVED)
     assert watch.alice.transport.uplink_limit_bps == 0
     watch.run(1, *STARVED)
+    whole_bps = SOUND_BPS + BELOW_SHARE * (150_000 + 450_000)
     limit_bps = watch.alice.transport.uplink_limit_bps
-    assert limit_bps == pytest.approx(SOUND_BPS + BELOW_SHARE * (150_000 + 450_000), rel=0.01)
-    watch.run(FIRST_WAIT_S - 2, 150_000, 400_000, 0)
+    assert limit_bps == pytest.approx(whole_bps, rel=0.05)
+    watch.run(30, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps == pytest.approx(0.7 * whole_bps, rel=0.05)
+    limit_bps = watch.alice.transport.uplink_limit_bps
+    watch.run(FIRST_WAIT_S - 32, 150_000, 400_000, 0)
     assert watch.alice.transport.uplink_limit_bps == limit_bps
     watch.run(2, 150_000, 400_000, 0)
     assert watch.alice.transport.uplink_limit_bps == 0, "another try"
