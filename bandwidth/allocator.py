@@ -54,7 +54,7 @@ _PROBATION_US = 10_000_000
 _MAX_BACK_OFF = 32.0
 # … unless the line carries so much more than what failed that it is another line.
 _OTHER_LINE = 1.5
-# Where even the quarter-rate low layer does not fit, a picture of 12 kB every 4 s may.
+# Where even the quarter-rate low layer does not fit, a picture of 8 kB every 3 s may.
 STILLS_FLOOR_BPS = 24_000
 
 

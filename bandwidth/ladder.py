@@ -17,8 +17,9 @@ __all__ = ["LadderState", "Step", "start_ladder", "update_ladder"]
 # A worse step is shown once it has lasted this long: the allocator's first answer to a dip is often
 # taken back by its next one. Losing the picture altogether is told at once.
 _WORSE_DELAY_US = 300_000
-# Stills are few and small; whether even they do not fit shows only after some of them.
-_SILENCE_DELAY_US = 6_000_000
+# Stills are few and small; whether even they do not fit shows only after some of them. Longer than
+# it takes to empty the queue that a cliff leaves: until then the line seems to carry nothing.
+_SILENCE_DELAY_US = 12_000_000
 # A better one must last, or words come and go with every probe.
 _BETTER_DELAY_US = 1_500_000
 

@@ -45,9 +45,10 @@ _SHARE = 0.5
 _MIN_RATE_BPS = 24_000.0
 _MAX_RATE_BPS = 400_000.0
 _UNKNOWN_RATE_BPS = 64_000.0
-# On the way to the peer, as time of that rate, and one chunk in any case: whatever the line does, a
-# voice waits for no more than this. A long way with losses is not to be a stop-and-wait, though.
+# On the way to the peer, as time of that rate, and two chunks in any case: whatever the line does,
+# a voice waits for no more. One would wait for SCTP's delayed answer (RFC 9260 §6.2, 200 ms).
 _MAX_UNACKED_S = 0.2
+_FEW_BYTES = 2.4 * _CHUNK_BYTES
 _LOWEST_LAYER = 0
 _BEST_LAYER = 2
 
@@ -307,10 +308,9 @@ class StillSender:
         if link is None or not link.is_connected:
             return False
         rate_bps = self._rate_bps(line)
-        most_bytes = rate_bps * _MAX_UNACKED_S / 8
-        return rate_bps > 0 and link.primary.data.unacked_bytes <= max(
-            0.0, most_bytes - _CHUNK_BYTES
-        )
+        most_bytes = max(_FEW_BYTES, rate_bps * _MAX_UNACKED_S / 8)
+        lacked_bytes = link.primary.data.unacked_bytes
+        return rate_bps > 0 and lacked_bytes + 1.2 * _CHUNK_BYTES <= most_bytes
 
     def _send(self, line: _Line, chunk: bytes) -> bool:
         link = line.participant.link

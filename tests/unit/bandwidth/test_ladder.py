@@ -35,7 +35,7 @@ def test_a_worse_step_is_shown_soon_and_a_better_one_later() -> None:
 def test_losing_the_picture_is_told_at_once() -> None:
     shown = Shown()
     assert shown.run(Step.STILLS, 0.1) == Step.STILLS
-    assert shown.run(Step.AUDIO_ONLY, 5.9) == Step.STILLS
+    assert shown.run(Step.AUDIO_ONLY, 11.9) == Step.STILLS
     assert shown.run(Step.AUDIO_ONLY, 0.3) == Step.AUDIO_ONLY
 
 

@@ -85,7 +85,7 @@ def test_a_picture_that_claims_to_be_huge_is_refused() -> None:
 def test_a_camera_is_small(width: int, height: int, expected: tuple[int, int]) -> None:
     made = compress(draw(width, height, 128), CAMERA_SIZE)
     assert made is not None and made[:2] == expected
-    assert len(made.data) <= 12_000
+    assert len(made.data) <= 8_000
     shown = read_webp(made.data)
     assert (shown.width, shown.height) == expected and abs(middle(shown) - 128) < 12
 

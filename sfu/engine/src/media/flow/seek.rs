@@ -17,6 +17,8 @@ const FRAME_GRACE_US: Micros = 15_000;
 const MAX_AHEAD_S: u32 = 5;
 /// Packets of a key frame looked through for its SPS.
 const MAX_SPS_WALK: u64 = 32;
+/// Age of a key frame that a picture goes on with at once; more for who has waited for a newer one.
+const RESUME_AGE_US: Micros = 300_000;
 /// Time that late packets of the old layer still fill their gaps.
 const TAIL_US: Micros = 1_000_000;
 
@@ -30,7 +32,10 @@ impl Flow {
         emit: &mut impl FnMut(&Encoding, Outgoing),
     ) {
         let encoding = &encodings[usize::from(self.target)];
-        let max_age_us = if self.phase == Phase::Waiting { MAX_AGE_US } else { SWITCH_AGE_US };
+        let max_age_us = match self.phase {
+            Phase::Waiting => self.most_age_us(now),
+            _ => SWITCH_AGE_US,
+        };
         let start = match self.is_audio {
             true => audio_start(encoding, self.earliest(encoding)),
             false => {
@@ -64,6 +69,15 @@ impl Flow {
         if needs_params {
             self.emit_params(encoding, &start, emit);
         }
+    }
+
+    /// How old a group of pictures may be that this flow starts with. Where the viewer had a picture a
+    /// moment ago (of a thin version, on the same SSRC), an old one would show the past again and
+    /// flood the line; only if no new key frame comes for a while it is better than none.
+    fn most_age_us(&self, now: Micros) -> Micros {
+        let used_us = self.from.used_us.filter(|_| self.epoch.is_none() && self.lag.is_paced);
+        let waited_us = used_us.map(|used_us| now.saturating_sub(used_us));
+        waited_us.map_or(MAX_AGE_US, |waited_us| (RESUME_AGE_US + 2 * waited_us).min(MAX_AGE_US))
     }
 
     /// Arrival and number from which on audio may be started with before the newest packet.

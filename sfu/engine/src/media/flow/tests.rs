@@ -103,6 +103,27 @@ fn edge_04_nothing_leaves_before_the_start_of_a_key_frame() {
 }
 
 #[test]
+fn who_just_had_a_picture_is_not_shown_an_old_one_unless_no_new_one_comes() {
+    let pace = Pace { room: 10_000, shed: 0, may_rise: true, is_held: false, is_rerun: false };
+    let pull_at = |used_us, now| {
+        let mut bench = Bench::new(LAYERS);
+        bench.flow = Flow::new(false, LAYERS, FlowStart { used_us, ..FRESH });
+        let key = Packet { is_key: true, ..packet(10, 1) };
+        bench.insert(key, &vp8(key, true));
+        let (mut flow, encodings) = (bench.flow, &bench.encodings);
+        let mut num = 0;
+        let mut pull = |pace| flow.pull(now, encodings, &mut bench.timeline, pace, |_, _| num += 1);
+        let needs_key = pull(Some(pace)).needs_key;
+        (num, needs_key)
+    };
+    // The key frame came at 1 s.
+    assert_eq!(pull_at(None, 1_900_000), (1, None), "who joins");
+    assert_eq!(pull_at(Some(1_850_000), 1_900_000), (0, Some(0)));
+    assert_eq!(pull_at(Some(1_150_000), 1_200_000), (1, None), "it is young");
+    assert_eq!(pull_at(Some(1_100_000), 1_900_000), (1, None), "none came for 0.8 s");
+}
+
+#[test]
 fn edge_05_padding_neither_starts_nor_interrupts() {
     let mut bench = Bench::new(LAYERS);
     bench.insert(packet(9, 1), &[]);
