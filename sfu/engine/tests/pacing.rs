@@ -287,6 +287,26 @@ fn requests_wait_for_room_and_hopeless_ones_become_a_key_frame() {
 }
 
 #[test]
+fn what_feedback_shows_as_lost_is_sent_again_before_it_is_asked_for() {
+    let lossy = Link { loss_permille: 100, delay_us: 100_000, ..CLEAN };
+    let resends = |link| {
+        let mut stage = stage(21, link);
+        stage.video.layers[0].packets = 1;
+        stage.budget(2_000_000);
+        stage.play_with(10_000_000, false, |_| {});
+        let row = stage.world.sink_row(stage.sink);
+        assert_eq!(row.nacks, 0, "nobody asks");
+        assert_eq!(u64::from(row.rtx_sent), stage.world.core.counters().rtx_sent);
+        (stage.world.core.counters().early_resends, frames(&stage.video()).len())
+    };
+    let (num, whole) = resends(lossy);
+    // One in ten of 300, and what is lost of those; not in the first second, before loss is known.
+    assert!((20..=60).contains(&num) && whole >= 285, "{num} {whole}");
+    let (num, _) = resends(Link { delay_us: 10_000, ..lossy });
+    assert_eq!(num, 0, "a request is quick enough");
+}
+
+#[test]
 fn sinks_of_one_peer_share_what_there_is() {
     let mut stage = stage(20, CLEAN);
     let second = stage.world.add_source(stage.publisher, "2", false, &["q"]);

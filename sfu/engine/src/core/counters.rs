@@ -98,6 +98,8 @@ counters! {
     nacks_received,
     /// Retransmissions sent.
     rtx_sent,
+    /// Packets that feedback showed as lost before they were asked for.
+    early_resends,
     /// Retransmissions refused: not held any more, over budget, or asked too often.
     rtx_missed,
     /// Copies in advance sent.

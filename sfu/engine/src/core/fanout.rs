@@ -164,6 +164,8 @@ pub struct Recalled {
     pub at: u8,
     /// What it left as; the timestamp is found anew.
     pub outgoing: Outgoing,
+    /// The subscriber misses it.
+    pub is_missed: bool,
 }
 
 /// What a sink of `source` may send to `transport` now.
@@ -197,13 +199,14 @@ pub fn pull_sink(
         return PullResult::default();
     }
     let sort = if *is_audio { Sort::Audio } else { Sort::Video };
-    let Sink { flow, output, started_us, .. } = sink;
+    let Sink { id, flow, output, started_us, .. } = sink;
     let target = &encodings[usize::from(flow.target())];
     if target.codec.is_some_and(|codec| output.payload_type(codec).is_none()) {
         counters.dropped_no_payload += target.log.len() as u64;
         return PullResult::default();
     }
-    let Transport { sender, writer, sent, counts, pacer, .. } = transport;
+    let is_lossy = !*is_audio && transport.has_early_losses();
+    let Transport { sender, writer, sent, early, counts, pacer, .. } = transport;
     let Some(sender) = sender else {
         return PullResult::default();
     };
@@ -218,6 +221,9 @@ pub fn pull_sink(
                 write_media(room, writer, output, encoding, &outgoing, &values)?;
             num_red += u64::from(is_red);
             output.on_sent(now, &outgoing, payload_len);
+            if is_lossy {
+                early.on_sent(values.twcc, *id, outgoing.out_seq_ext as u16);
+            }
             counts.sent_packets += 1;
             counts.sent_bytes += len as u64;
             if is_reported {
@@ -253,8 +259,8 @@ pub fn send_recalled(
     let Some(path) = transport.media_path() else {
         return false;
     };
-    let Recalled { at, mut outgoing } = recalled;
-    let Sink { flow, output, .. } = sink;
+    let Recalled { at, mut outgoing, is_missed } = recalled;
+    let Sink { id, flow, output, .. } = sink;
     let encoding = &source.encodings[usize::from(at)];
     let Some(ts_rtp) = stored_ts(flow, encoding, &outgoing) else {
         return false;
@@ -263,13 +269,17 @@ pub fn send_recalled(
         return false;
     };
     outgoing.out_ts = epoch.timestamps.map(ts_rtp);
-    let Transport { sender, writer, sent, counts, pacer, .. } = transport;
+    let is_lossy = is_missed && transport.has_early_losses();
+    let Transport { sender, writer, sent, early, counts, pacer, .. } = transport;
     let Some(sender) = sender else { return false };
     let is_reported = writer.extensions.twcc != 0;
     let mut exit = Exit { sender, path, egress, counters };
     let mut is_sent = false;
     bundle.push(&mut exit, |room| {
         let values = Values { now, twcc: sent.next_seq() };
+        if is_lossy {
+            early.on_sent(values.twcc, *id, outgoing.out_seq_ext as u16);
+        }
         let len = write_rtx(room, writer, output, encoding, &outgoing, &values)?;
         counts.sent_packets += 1;
         counts.sent_bytes += len as u64;

@@ -215,12 +215,22 @@ impl Core {
             return;
         };
         let (id, rows, counters) = (transport.id, &mut self.twcc_rows, &mut self.counters);
+        let (sinks, asked) = (&self.sinks, &mut self.asked);
+        let (early, num_asked) = (&mut transport.early, &mut transport.num_asked);
         let (mut num, mut num_lost) = (0u32, 0u32);
         let brake = &mut transport.pacer.brake;
         transport.sent.on_feedback(now, feedback, |row| {
             brake.on_row(&row);
             num += 1;
             num_lost += u32::from(row.received_us == 0);
+            let missed = if row.received_us == 0 { early.take(row.seq) } else { None };
+            let known = missed.and_then(|(sink, seq)| sinks.index(sink).map(|at| (at, seq)));
+            let may_ask = asked.len() < MAX_ASKED && *num_asked < MAX_ASKED_BY_PEER;
+            if let Some(known) = known.filter(|_| may_ask) {
+                *num_asked += 1;
+                counters.early_resends += 1;
+                asked.push(known);
+            }
             rows.push(id, &row, counters);
         });
         if let Some(sample) = (num_lost * 1000).checked_div(num) {

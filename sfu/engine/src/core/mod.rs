@@ -9,6 +9,7 @@ mod commands;
 mod compose;
 mod counters;
 mod dispatch;
+mod early;
 mod fanout;
 mod feedback;
 mod ice;

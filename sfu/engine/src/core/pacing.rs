@@ -51,6 +51,7 @@ impl Core {
         let index = self.transports.index(id)?;
         let transport = self.transports.get_mut(index)?;
         transport.pacer.set_budget(now, rate_bps);
+        transport.early.start();
         if transport.pacer.is_listed {
             self.list_paced(index, now);
         }

@@ -46,7 +46,14 @@ pub fn send_copies(
         let is_vital = view.is_none_or(|view| view.temporal == 0 || view.is_key);
         let is_sent = has_room && (is_vital || is_plenty) && {
             let step = Step { now, egress: &mut *egress, counters: &mut *counters };
-            send_recalled(step, source, sink, transport, bundle, Recalled { at, outgoing })
+            send_recalled(
+                step,
+                source,
+                sink,
+                transport,
+                bundle,
+                Recalled { at, outgoing, is_missed: false },
+            )
         };
         sink.output.counts.copies_sent += u32::from(is_sent);
         counters.copies_sent += u64::from(is_sent);
@@ -69,7 +76,14 @@ pub fn repeat_newest(
     let Some((at, outgoing)) = sink.output.take_filler(step.now, &sink.flow) else {
         return false;
     };
-    send_recalled(step, source, sink, transport, bundle, Recalled { at, outgoing })
+    send_recalled(
+        step,
+        source,
+        sink,
+        transport,
+        bundle,
+        Recalled { at, outgoing, is_missed: false },
+    )
 }
 
 /// Sends a packet of nothing but padding on the sink's retransmission stream.

@@ -95,7 +95,7 @@ impl Core {
         match sink.output.resend(now, out_seq, &sink.flow, &source.encodings, &rules) {
             Ok((at, outgoing)) => {
                 let step = Step { now, egress: out, counters: &mut self.counters };
-                let recalled = Recalled { at, outgoing };
+                let recalled = Recalled { at, outgoing, is_missed: true };
                 let is_sent =
                     send_recalled(step, source, sink, transport, &mut self.bundle, recalled);
                 if is_sent { Answer::Sent } else { Answer::Refused }

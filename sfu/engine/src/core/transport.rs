@@ -12,6 +12,7 @@ use crate::media::twcc::{ArrivalLog, SentHistory};
 use crate::wire::rtp::RtpWriter;
 use crate::wire::srtp::{SrtpReceiver, SrtpSender};
 
+use super::early::EarlyLosses;
 use super::ice::Ice;
 use super::pacer::Pacer;
 use super::repeats::Repeats;
@@ -117,6 +118,8 @@ pub struct Transport {
     pub repeats: Repeats,
     /// What was sent, until it is reported.
     pub sent: SentHistory,
+    /// Which of it can be sent again.
+    pub early: EarlyLosses,
     /// Round trip, smoothed; 0 = unknown.
     pub rtt_us: Micros,
     /// The peer's own estimate; 0 = none.
@@ -162,6 +165,7 @@ impl Transport {
             uplink_limit_bps: None,
             repeats: Repeats::default(),
             sent: SentHistory::default(),
+            early: EarlyLosses::default(),
             rtt_us: 0,
             remb_bps: 0,
             loss_permille: 0,
