@@ -12,6 +12,7 @@ from bandwidth.estimator import Estimates
 __all__ = [
     "Belief",
     "believe",
+    "find_calm",
     "find_strong",
     "has_queue",
     "pace",
@@ -32,6 +33,8 @@ _LOST_SHARE = 0.8
 _EVIDENCE_TICKS = 2
 # Without evidence for so long, and with this much room, the line is strong: pacing only spreads.
 _STRONG_AFTER_US = 3_000_000
+# Turns may come seldom sooner: the engine calls when that was too early.
+_CALM_AFTER_US = 1_000_000
 _STRONG_MARGIN = 1.5
 _STRONG_PACE = 4.0
 # One voice; silence (DTX) costs nothing, and the first word must not wait.
@@ -102,10 +105,17 @@ def has_queue(estimates: Estimates, is_braking: Bools) -> Bools:
     return np.asarray((queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled)
 
 
-def find_strong(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
-    """Lines without a sign of weakness for some seconds that carry far more than is needed."""
-    is_strong = now_us - belief.calm_since_us >= _STRONG_AFTER_US
+def find_strong(
+    now_us: int, belief: Belief, needed_bps: Floats, after_us: int = _STRONG_AFTER_US
+) -> Bools:
+    """Lines without a sign of weakness for a while that carry far more than is needed."""
+    is_strong = now_us - belief.calm_since_us >= after_us
     return np.asarray(is_strong & (belief.budget_bps >= _STRONG_MARGIN * needed_bps))
+
+
+def find_calm(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
+    """Lines that need not be looked at ten times a second."""
+    return find_strong(now_us, belief, needed_bps, _CALM_AFTER_US)
 
 
 def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:

@@ -352,8 +352,8 @@ class Downlink:
         needed_bps = columns.needed_bps + reserve_bps
         paced_bps = budget.pace(now_us, self._states.belief, needed_bps)
         is_paced = columns.has_estimate & (columns.videos > 0)
-        is_strong = budget.find_strong(now_us, self._states.belief, needed_bps)
-        is_done = is_strong & columns.has_estimate & ~columns.is_dirty & (columns.due_us == 0)
+        is_enough = budget.find_calm(now_us, self._states.belief, needed_bps)
+        is_done = is_enough & columns.has_estimate & ~columns.is_dirty & (columns.due_us == 0)
         is_calm = bool(is_done[columns.is_open].all())
         self._ticker.calm_interval_s = self._config.fit_calm(self._num_rows) if is_calm else None
         if is_calm:
