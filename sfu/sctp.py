@@ -24,6 +24,7 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
     SackChunk,
 )
+from aiortc.utils import uint32_gt
 
 from sfu.bucket import TokenBucket
 from sfu.config import DataLimits
@@ -138,7 +139,7 @@ class BoundedSctp(RTCSctpTransport):
         if any(start > end or end > reach for start, end in chunk.gaps):
             self._counters["sctp_bad_sack"] += 1
             return
-        if chunk.cumulative_tsn != self._last_sacked_tsn:
+        if uint32_gt(chunk.cumulative_tsn, self._last_sacked_tsn):
             self._t3_failures = 0
         self._be_patient(len(chunk.duplicates))
         await super()._receive_sack_chunk(chunk)
