@@ -107,3 +107,20 @@ async def test_a_wrong_key_is_told_in_words(person) -> None:
     await stranger.page.click("[type=submit]")
     await stranger.page.wait_for_selector("#key-error:not([hidden])")
     assert "钥匙不对" in await stranger.page.inner_text("#key-error")
+
+
+async def test_an_address_without_a_camera_says_so_however_often_it_is_tried(host, person) -> None:
+    rep = await person(phone=True)
+    # As on a plain address of a local network: the browser offers no devices.
+    await rep.page.add_init_script(
+        """
+        Object.defineProperty(globalThis, "isSecureContext", { value: false });
+        Object.defineProperty(navigator, "mediaDevices", { value: undefined });
+        """
+    )
+    await rep.goto(await host.invite("walker", "王芳"))
+    told = rep.page.locator("#trouble:has-text('请改用以 https 开头的链接打开')")
+    await told.wait_for()
+    await rep.page.click("#preview-start")
+    await rep.page.wait_for_timeout(500)
+    assert await told.count() == 1, await rep.page.inner_text("#trouble")

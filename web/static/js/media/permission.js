@@ -11,7 +11,8 @@ export function troubleOf(error) {
   if (name === "NotAllowedError" || name === "SecurityError" || name === "PermissionDeniedError") return "denied";
   if (name === "NotFoundError" || name === "OverconstrainedError" || name === "DevicesNotFoundError") return "missing";
   if (name === "NotReadableError" || name === "AbortError" || name === "TrackStartError") return "busy";
-  return "failed";
+  // Where the browser offers no devices at all the error says nothing, and trying again is no help.
+  return browserTrouble() ?? "failed";
 }
 
 /**
