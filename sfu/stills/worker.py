@@ -38,8 +38,14 @@ class Runner(Protocol):
 class StillWorker:
     """A `Runner` with one daemon thread, started by the first work."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Takes the running loop unless given one."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None = None, *, niceness: int = _NICENESS
+    ) -> None:
+        """Takes the running loop unless given one.
+
+        `niceness` is of the thread: how far others go first, 0…19.
+        """
+        self._niceness = niceness
         self._loop = loop or asyncio.get_running_loop()
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(_MAX_JOBS)
         self._thread: threading.Thread | None = None
@@ -66,7 +72,7 @@ class StillWorker:
 
     def _run(self) -> None:
         with contextlib.suppress(AttributeError, OSError):  # Linux only; as root or not
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while not self._is_closed:
             job = self._jobs.get()
             if job is None:

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ThinVersion"]
 
-# Three seconds of a camera. A worker that is further behind starts anew with a key frame.
-_MAX_WAITING = 90
+# A worker that is further behind starts anew with a key frame: nobody wants to see that late.
+_MAX_BEHIND_US = 1_000_000
+_MAX_WAITING = 120
+# Of what waited for the worker, only the last is shown where it is later than this.
+_LATE_US = 250_000
 _KEY_INTERVAL_US = 1_000_000
 
 
@@ -54,6 +57,7 @@ class ThinVersion:
         self._runner = runner
         self._counters = counters
         self._waiting: deque[Frame] = deque()
+        self._newest_us = 0  # arrival of the newest frame; the worker only reads it
         self._is_busy = False
         self._needs_key = True
         self._key_asked_us = -_KEY_INTERVAL_US
@@ -93,6 +97,7 @@ class ThinVersion:
 
     def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
+            self._newest_us = frame.arrived_us
             if frame.is_key:
                 # What waits before it is of no use any more, unless it is being caught up with.
                 if self._needs_key:
@@ -102,12 +107,20 @@ class ThinVersion:
                 self._needs_key = True
             if self._needs_key:
                 self._ask_for_key(frame.arrived_us)
-            elif len(self._waiting) >= _MAX_WAITING:
+            elif self._is_behind(frame):
                 self._counters["thin_overflow"] += 1
                 self._waiting.clear()
                 self._needs_key = True
+                self._ask_for_key(frame.arrived_us)
             else:
                 self._waiting.append(frame)
+
+    def _is_behind(self, frame: Frame) -> bool:
+        waiting = self._waiting
+        if not waiting:
+            return False
+        behind_us = frame.arrived_us - waiting[0].arrived_us
+        return behind_us > _MAX_BEHIND_US or len(waiting) >= _MAX_WAITING
 
     def _ask_for_key(self, now_us: int) -> None:
         if now_us - self._key_asked_us >= _KEY_INTERVAL_US:
@@ -138,8 +151,9 @@ class ThinVersion:
         """Decode all, show some; False if it has to begin again with a key frame."""
         began_s = self._cpu_s()
         try:
-            for frame in frames:
-                self._make_one(frame)
+            for frame in frames[:-1]:
+                self._make_one(frame, is_shown=self._newest_us - frame.arrived_us <= _LATE_US)
+            self._make_one(frames[-1], is_shown=True)
         except av.error.FFmpegError:
             self._decoder.reset()
             return False
@@ -147,9 +161,9 @@ class ThinVersion:
             self.busy_s += self._cpu_s() - began_s
         return True
 
-    def _make_one(self, frame: Frame) -> None:
+    def _make_one(self, frame: Frame, *, is_shown: bool) -> None:
         encoder = self._encoder = self._encoder or ThinEncoder(frame.codec)
-        is_shown = encoder.wants(frame.captured_us)
+        is_shown = is_shown and encoder.wants(frame.captured_us)
         picture = self._decoder.decode([frame], is_shown=is_shown)
         if picture is None or not is_shown:
             return

@@ -31,6 +31,9 @@ _SHARE = 0.25
 # Each has a thread.
 _PER_CORE = 16
 _WEIGH_S = 2.0
+# People watch it live: behind media and the event loop, but on a machine with other work to do not
+# left with a tenth of a share, as a still may be. What all take together is bounded above.
+_NICENESS = 3
 # One that was refused or ended for its cost is not looked at again before: its answer is the same.
 _PAUSE_S = 5.0
 _LONG_PAUSE_S = 60.0
@@ -172,7 +175,8 @@ class ThinVersions:
         tap = Tap(registry, source, max_bytes=_TAP_BYTES, is_lowest=True)
         label = f"thin-{source.handle}"
         local = LocalSource(registry, is_audio=False, label=label, encodings=(EncodingSpec(),))
-        version = ThinVersion(tap, local, StillWorker(), registry.counters, cpu_s=self._cpu_s)
+        worker = StillWorker(niceness=_NICENESS)
+        version = ThinVersion(tap, local, worker, registry.counters, cpu_s=self._cpu_s)
         registry.counters["thin_started"] += 1
         task = asyncio.get_running_loop().create_task(version.run())
         return _Shared(version, task, expected)

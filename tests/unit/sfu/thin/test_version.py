@@ -99,6 +99,58 @@ async def test_what_is_broken_is_measured_too() -> None:
     assert counters["thin_broken"] == 1 and version.busy_s == 1.0
 
 
+class HeldRunner(Runner):
+    """Works when it is let."""
+
+    def __init__(self) -> None:
+        self.held: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[[], Result], on_done: Callable[[Result | None], None]) -> bool:
+        self.held.append(lambda: on_done(work()))
+        return True
+
+
+def at_20_a_second(count: int) -> list[Frame]:
+    frames = encode([number % 200 for number in range(count)], width=320, height=180)
+    return [
+        frame._replace(arrived_us=number * 50_000, captured_us=number * 50_000)
+        for number, frame in enumerate(frames)
+    ]
+
+
+async def make_held(frames: list[Frame], let_after: int) -> tuple[Local, Counter[str], Source]:
+    """The worker gets no processor until all have come, and then as much as it likes."""
+    tap, local, counters = Tap(frames), Local(), Counter[str]()
+    runner = HeldRunner()
+    version = ThinVersion(tap, local, runner, counters, cpu_s=Cpu())  # type: ignore[arg-type]
+    version._ask_for_key(0)
+    for number, frame in enumerate(frames):
+        version._take([frame])
+        version._work()
+        if number >= let_after and runner.held:
+            runner.held.pop(0)()
+    return local, counters, tap.source
+
+
+async def test_a_worker_that_was_held_shows_what_is_new_only() -> None:
+    # 0.8 s behind: one picture of what it held at first, one of what waited, then each in time.
+    local, counters, _ = await make_held(at_20_a_second(30), let_after=16)
+    shown_us = [ts * 100 // 9 for _, ts, _ in local.made]
+    assert shown_us[0] == 0, "what it had begun with"
+    assert 550_000 <= shown_us[1] and len(shown_us) <= 12, "those between are not worth a look"
+    assert counters["thin_overflow"] == 0
+
+
+async def test_a_worker_that_is_a_second_behind_begins_with_a_new_key_frame() -> None:
+    frames = at_20_a_second(60)
+    local, counters, source = await make_held(frames, let_after=40)
+    assert counters["thin_overflow"] == 1 and source.num_asked >= 2
+    assert len(local.made) == 1, "no key frame has come: nothing can be shown"
+    frames[50] = frames[50]._replace(is_key=True, data=frames[0].data)
+    local, _, _ = await make_held(frames, let_after=40)
+    assert local.made[1][1] * 100 // 9 == 50 * 50_000
+
+
 def encode_two_temporal_layers(count: int) -> list[Frame]:
     """Every second frame is one that no other refers to."""
     context: Any = av.CodecContext.create("libvpx", "w")
