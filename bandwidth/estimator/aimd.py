@@ -46,12 +46,18 @@ class Seen(NamedTuple):
     is_underused: Bools
     is_idle: Bools
     """The application sends far less than it may."""
+    is_eager: Bools
+    """The application sends all it may: what arrives is what the line carries."""
+    is_sudden: Bools
+    """The queue was not there at the last update, or is urgent."""
     is_urgent: Bools
     """A queue that must not wait for further signs."""
     sent_bps: Floats
     may_grow: Bools
     passing_bps: Floats
     """What the line lets through: what arrives, and what would but for inherent loss; 0 unknown."""
+    is_measured: Bools
+    """That was measured while packets waited: it is what the line carries, whatever was sent."""
     queue_us: Floats
     rtt_us: Floats
 
@@ -71,6 +77,14 @@ def adapt(
     sends = np.minimum(target, seen.sent_bps)
     gets_through = seen.passing_bps >= constants.yield_share * sends
     is_due &= ~gets_through | seen.is_urgent | (since_us >= constants.yield_us)
+    # A frame that came at once waits for a moment on a line that carries all the rest with ease.
+    # What it shows of the line is known an update or two later; but where less comes through than
+    # was sent before, the line itself has changed.
+    is_cliff = seen.is_sudden & (
+        (seen.passing_bps < constants.cliff_share * seen.sent_bps)
+        | (seen.queue_us > 2 * constants.brake_queue_us)
+    )
+    is_due &= seen.is_eager | seen.is_measured | is_cliff
     lowers = seen.is_overused & is_due
     _decrease(rates, slots[lowers], _take(seen, lowers), now_us, constants)
     rates.overused_us[slots[seen.is_overused]] = now_us
@@ -93,10 +107,13 @@ def _take(seen: Seen, which: Bools) -> Seen:
         is_overused=seen.is_overused[which],
         is_underused=seen.is_underused[which],
         is_idle=seen.is_idle[which],
+        is_eager=seen.is_eager[which],
+        is_sudden=seen.is_sudden[which],
         is_urgent=seen.is_urgent[which],
         sent_bps=seen.sent_bps[which],
         may_grow=seen.may_grow[which],
         passing_bps=seen.passing_bps[which],
+        is_measured=seen.is_measured[which],
         queue_us=seen.queue_us[which],
         rtt_us=seen.rtt_us[which],
     )
@@ -126,7 +143,7 @@ def _decrease(
     rates.refill_bps[slots] = constants.beta * passing
     rates.decreased_us[slots] = now_us
     rates.changed_us[slots] = now_us
-    busy = ~seen.is_idle
+    busy = ~seen.is_idle | seen.is_measured
     _note_capacity(rates, slots[busy], passing[busy], constants)
 
 
@@ -172,7 +189,9 @@ def _increase(
     response_s = 2 * (seen.rtt_us + constants.response_extra_us) / 1e6
     near = np.maximum(packet_bits / response_s, constants.near_growth_bps_per_s) * elapsed_s
     grown = target + np.where(np.isnan(capacity), far, near)
-    # An application that sends little proves little.
+    # An application that sends little proves little; where the line was full is known better.
     limit = constants.acked_headroom * seen.passing_bps + constants.acked_headroom_bps
+    is_known = ~seen.is_eager & ~np.isnan(capacity)
+    limit = np.where(is_known, np.minimum(limit, capacity), limit)
     rates.target_bps[slots] = np.maximum(target, np.minimum(grown, limit))
     rates.changed_us[slots] = now_us

@@ -58,6 +58,9 @@ class Estimates(NamedTuple):
         acked_bps: what arrives; 0 = not known yet.
         loss: share of packets lost of late, not counting silence.
         queue_us: delay above the lowest of the last seconds, NaN = not known.
+        jitter_us: by how much delays usually differ; that much queue is none.
+        is_heard: packets were reported that came since the last update.
+        is_losing: losses tell of more sent than the line carries, not of its nature alone.
         is_stalled: packets were sent and nothing was reported for long; `target_bps` holds.
     """
 
@@ -65,6 +68,9 @@ class Estimates(NamedTuple):
     acked_bps: Floats
     loss: Floats
     queue_us: Floats
+    jitter_us: Floats
+    is_heard: Bools
+    is_losing: Bools
     is_stalled: Bools
 
 

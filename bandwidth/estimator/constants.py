@@ -64,11 +64,16 @@ class Constants:
     rate_jump: float = 0.6
     rate_uncertainty: float = 10.0
     rate_variance_growth: float = 5.0
+    full_window_us: float = 150_000.0
+    full_memory_us: float = 600_000.0
 
     # Additive increase, multiplicative decrease.
     beta: float = 0.85
     short_beta: float = 0.75
     short_queue_us: float = 150_000.0
+    eager_share: float = 0.9
+    cliff_share: float = 0.8
+    eager_usual_share: float = 0.85
     idle_share: float = 0.8
     idle_beta: float = 0.7
     growth_per_s: float = 1.08

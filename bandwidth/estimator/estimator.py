@@ -153,7 +153,7 @@ class Estimator:
             target[has_remb] = np.minimum(target[has_remb], self._remb_limit(lines, has_remb))
         orders = self._probe(batch, lines, now_us, elapsed_us)
         np.clip(target, constants.min_bps, constants.max_bps, out=target)
-        return self._estimates(lines), orders
+        return self._estimates(lines, got.slots), orders
 
     def _remb_limit(self, lines: Lines, slots: NDArray[np.intp]) -> Floats:
         """What receivers estimate; but one who sees little sent estimates little, and a line that
@@ -172,7 +172,9 @@ class Estimator:
         self._groups.reset(slots)
         self._queues.reset(slots)
         self._gaps.reset(slots)
-        self._arrivals.reset(slots, "has_window", "window_bytes", "missing_us")
+        self._arrivals.reset(
+            slots, "has_window", "window_bytes", "missing_us", "full_since_us", "full_bps"
+        )
         self._trends.reset(
             slots, "num_deltas", "accumulated_ms", "smoothed_ms", "held", "previous_trend",
             "over_us", "over_count", "updated_ms",
@@ -216,24 +218,32 @@ class Estimator:
             return
         measured = self._queues.queue_us[slots]
         queueing.measure_queues(self._queues, got, now_us, constants)
-        measure_arrivals(self._arrivals, got, missing_us, constants)
-        is_overused, is_underused = self._signals(got, slots)
         queue = self._queues.queue_us[slots]
         jitter = self._queues.jitter_us[slots]
+        waits = queue > constants.quiet_queue_us + jitter
+        measure_arrivals(self._arrivals, got, missing_us, waits, constants)
+        is_overused, is_underused = self._signals(got, slots)
+        queue = self._queues.queue_us[slots]
         target = self._rates.target_bps[slots]
         rise = queue - np.nan_to_num(measured)
-        # Delay that grows while the quickest packets do not wait is jitter.
-        is_overused &= queue > constants.quiet_queue_us
+        # Delay that grows while the quickest packets do not wait is jitter; who sends less than the
+        # line is believed to carry needs to be surer.
+        usual_bps = self._passing(self._arrivals.smooth_bps[slots], slots)
+        is_eager = (lines.sent_bps[slots] >= constants.eager_share * target) & (
+            usual_bps >= constants.eager_usual_share * target
+        )
+        is_overused &= waits | (is_eager & (queue > constants.quiet_queue_us))
         # On a narrow line each key frame is a queue for a moment.
         burst_us = np.minimum(constants.burst_bytes * 8e6 / target, constants.burst_most_us)
         jitters = constants.jump_jitters * jitter + burst_us
-        is_overused |= (queue > constants.jump_queue_us + jitters) & (
+        is_sudden = (queue > constants.jump_queue_us + jitters) & (
             rise > constants.jump_rise_us + jitters
         )
         # A probe leaves a queue that drains by itself.
         is_probing = self._probes.number[slots] != 0
         is_probing |= now_us - self._probes.ended_us[slots] < constants.probe_settle_us
-        is_overused &= ~is_probing
+        is_sudden &= ~is_probing
+        is_overused = is_sudden | (is_overused & ~is_probing)
         is_urgent = queueing.find_standing(self._queues, slots, now_us, constants) & ~is_probing
         brake_queue_us = constants.brake_queue_us + burst_us
         is_urgent |= (queue > brake_queue_us) & (rise > constants.brake_rise_us)
@@ -241,12 +251,17 @@ class Estimator:
         seen = aimd.Seen(
             is_overused=is_overused,
             is_underused=is_underused,
+            is_sudden=is_sudden | is_urgent,
             is_urgent=is_urgent,
             sent_bps=lines.sent_bps[slots],
             is_idle=(lines.sent_bps[slots] < constants.idle_share * target)
             & (queue < brake_queue_us),
             may_grow=(queue < constants.hold_queue_us + jitter) & ~lines.is_braking[slots],
-            passing_bps=self._passing(self._arrivals.current_bps(slots, constants), slots),
+            passing_bps=self._passing(
+                self._arrivals.current_bps(slots, is_eager, constants), slots
+            ),
+            is_eager=is_eager,
+            is_measured=self._arrivals.full_bps[slots] > 0,
             queue_us=queue,
             rtt_us=rtt_us[slots],
         )
@@ -325,15 +340,23 @@ class Estimator:
             probes, rates.target_bps, proven, is_broken, now_us, elapsed_us, constants
         )
 
-    def _estimates(self, lines: Lines) -> Estimates:
+    def _estimates(self, lines: Lines, heard: NDArray[np.intp]) -> Estimates:
         constants, losses = self._constants, self._losses
         target = np.minimum(self._rates.target_bps, losses.limit_bps)
         reported = np.clip(np.nan_to_num(lines.loss), 0.0, 1.0)
+        is_heard = np.zeros(len(self._is_open), np.bool_)
+        is_heard[heard] = True
+        # Without transport feedback nothing tells one loss from another.
+        is_losing = losses.limit_bps < self._rates.target_bps
+        is_losing |= ~lines.has_twcc & (reported > constants.report_low_loss)
         return Estimates(
             target_bps=np.clip(target, constants.min_bps, constants.max_bps),
             acked_bps=self._arrivals.smooth_bps.copy(),
             loss=np.where(losses.num_held > 0, losses.average, reported),
             queue_us=self._queues.queue_us.copy(),
+            jitter_us=self._queues.jitter_us.copy(),
+            is_heard=is_heard,
+            is_losing=is_losing,
             is_stalled=self._silences.is_stalled.copy(),
         )
 

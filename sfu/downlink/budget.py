@@ -13,6 +13,7 @@ __all__ = [
     "Belief",
     "believe",
     "find_calm",
+    "find_released",
     "find_strong",
     "has_queue",
     "pace",
@@ -24,13 +25,26 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 # A queue or a loss below these is no reason to take a picture from a viewer who has it: on a busy
-# machine, receivers read their sockets late and estimates follow that.
+# machine, receivers read their sockets late and estimates follow that. To the queues the line's own
+# jitter is added.
 _LONG_QUEUE_US = 60_000.0
+# Of packets of which the quickest waits no longer than this, none waits for others.
+_QUIET_QUEUE_US = 20_000.0
 _VERY_LONG_QUEUE_US = 180_000.0
 _CLIFF_QUEUE_US = 400_000.0
-_HIGH_LOSS = 0.03
+# GCC (draft-ietf-rmcat-gcc-02 §6) sends less above 10 %, and between 2 and 10 % only no more.
+_HIGH_LOSS = 0.10
 _LOST_SHARE = 0.8
 _EVIDENCE_TICKS = 2
+# An estimate that lacks little of what is used is wrong as often as it is right, and one that is
+# right shows in the queue: a key frame's is gone after so long, that of a line too narrow is not.
+_LITTLE_SHORT = 0.75
+_PATIENT_TICKS = 5
+# What is granted costs a little more the next moment: of losses more is sent again, a scene moves.
+_HOLD_SLACK = 1.1
+# The brake acts on a few packets. When all that came since it did waited for nothing, twice, it was
+# mistaken; each further 100 ms would keep the picture back.
+_RELEASE_TICKS = 2
 # Without evidence for so long, and with this much room, the line is strong: pacing only spreads.
 _STRONG_AFTER_US = 3_000_000
 # Turns may come seldom sooner: the engine calls when that was too early.
@@ -49,16 +63,19 @@ class Belief(NamedTuple):
         budget_bps: what everything sent may take.
         evidence: ticks in a row that showed congestion.
         calm_since_us: since when there was none.
+        released: ticks in a row in which the engine braked for a queue that is not there.
     """
 
     budget_bps: Floats
     evidence: npt.NDArray[np.int64]
     calm_since_us: npt.NDArray[np.int64]
+    released: npt.NDArray[np.int64]
 
 
 def start_belief(size: int) -> Belief:
     """Nothing believed."""
-    return Belief(np.zeros(size), np.zeros(size, np.int64), np.zeros(size, np.int64))
+    none = np.zeros(size, np.int64)
+    return Belief(np.zeros(size), none, none.copy(), none.copy())
 
 
 def believe(
@@ -81,22 +98,35 @@ def believe(
         is_braking: (s,) bool, of the engine.
     """
     queue_us = np.nan_to_num(estimates.queue_us)
-    is_late = queue_us > _LONG_QUEUE_US
-    is_lossy = estimates.loss > _HIGH_LOSS
+    long_us = _LONG_QUEUE_US + estimates.jitter_us
+    is_late = queue_us > long_us
+    is_lossy = estimates.is_losing & (estimates.loss > _HIGH_LOSS)
     # A third of what was sent did not arrive: a queue fills, or the line drops.
     is_short = (estimates.acked_bps > 0) & (estimates.acked_bps < _LOST_SHARE * sent_bps)
+    flows = estimates.is_heard & (queue_us < _QUIET_QUEUE_US + estimates.jitter_us)
     # While the engine brakes it sends less by itself; one turn more makes sure.
-    hints = is_late | is_lossy | is_braking | (is_short & (queue_us > _LONG_QUEUE_US / 2))
+    hints = is_late | is_lossy | (is_braking & ~flows) | (is_short & (queue_us > long_us / 2))
     evidence = np.where(hints, state.evidence + 1, 0)
     is_sure = (queue_us > _CLIFF_QUEUE_US) | estimates.is_stalled
-    is_congested = is_sure | (evidence >= _EVIDENCE_TICKS)
-    held_bps = np.minimum(state.budget_bps, np.maximum(used_bps, estimates.target_bps))
+    is_little = estimates.target_bps >= _LITTLE_SHORT * used_bps
+    is_little &= queue_us < _VERY_LONG_QUEUE_US
+    needed = np.where(is_little, _PATIENT_TICKS, _EVIDENCE_TICKS)
+    is_congested = is_sure | (evidence >= needed)
+    most_bps = _HOLD_SLACK * np.minimum(state.budget_bps, used_bps)
+    held_bps = np.minimum(np.maximum(state.budget_bps, used_bps), most_bps)
     budget_bps = np.where(
         is_congested, estimates.target_bps, np.maximum(estimates.target_bps, held_bps)
     )
+    unsure = np.where(estimates.is_heard, 0, state.released)
+    released = np.where(is_braking & flows, state.released + 1, np.where(is_braking, unsure, 0))
     calm_since_us = np.where(hints | is_sure, now_us, state.calm_since_us)
     calm_since_us = np.where(calm_since_us > 0, calm_since_us, now_us)
-    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64))
+    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64), released)
+
+
+def find_released(belief: Belief) -> Bools:
+    """Lines on which the engine brakes for nothing: an order ends that."""
+    return np.asarray(belief.released >= _RELEASE_TICKS)
 
 
 def has_queue(estimates: Estimates, is_braking: Bools) -> Bools:

@@ -140,8 +140,7 @@ class Downlink:
     def set_wish(self, sink: Sink, wish: Wish) -> None:
         """A player shows a track otherwise; answered at the next turn, without waiting."""
         self._ticker.hurry()
-        row = self._table.row_of(sink)
-        slot = self._lines.find(sink.transport.handle)
+        row, slot = self._table.row_of(sink), self._lines.find(sink.transport.handle)
         if row is not None and slot is not None:
             self._table.set_wish(row, wish)
             self._lines.columns.is_dirty[slot] = True
@@ -358,7 +357,8 @@ class Downlink:
         self._ticker.calm_interval_s = self._config.fit_calm(self._num_rows) if is_calm else None
         if is_calm:
             self._registry.engine.watch_lines()
-        self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0))
+        is_wrong = budget.find_released(self._states.belief)  # the engine's own braking
+        self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0), is_wrong)
         for order in probes:
             transport = self._lines.transports[order.slot]
             if transport is not None:
@@ -389,8 +389,8 @@ class Downlink:
         if transport is None or transport.path is None:
             return
         if self._lines.columns.has_estimate[slot]:
-            network, rate_bps = network_of(transport.path.ip), int(self._target_bps[slot])
-            self._memory.remember(transport.person, network, rate_bps, now_us)
+            network = network_of(transport.path.ip)
+            self._memory.remember(transport.person, network, int(self._target_bps[slot]), now_us)
 
     def _fit_capacity(self) -> None:
         """Let the columns of all parts grow with the lines."""

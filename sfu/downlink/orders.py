@@ -32,18 +32,26 @@ class Orders:
         """Gives none yet."""
         self._registry = registry
 
-    def pace(self, now_us: int, lines: Lines, paced_bps: npt.NDArray[np.float64]) -> None:
+    def pace(
+        self,
+        now_us: int,
+        lines: Lines,
+        paced_bps: npt.NDArray[np.float64],
+        is_released: npt.NDArray[np.bool_],
+    ) -> None:
         """Set budgets where they have changed or must be repeated.
 
         Args:
             now_us: monotonic.
             lines: whose `paced_bps` and `paced_us` say what was told last.
             paced_bps: by slot, 0 = no limit.
+            is_released: by slot, an order shall end the engine's own braking.
         """
         columns = lines.columns
         before_bps = columns.paced_bps
         has_moved = np.abs(paced_bps - before_bps) > _NEWS_SHARE * before_bps
         must_repeat = (paced_bps > 0) & (now_us - columns.paced_us >= _REPEAT_US)
+        must_repeat |= (paced_bps > 0) & is_released
         for slot in np.flatnonzero(columns.is_open & (has_moved | must_repeat)):
             transport = lines.transports[slot]
             if transport is None:

@@ -67,6 +67,7 @@ class Viewer:
     sinks: list[Sink] = field(default_factory=list)
     audio_bps: int = 0
     budget_bps: int = 0
+    is_braking: bool = False
     probes: list[tuple[int, int, int]] = field(default_factory=list)
     steps: list[tuple[float, Step]] = field(default_factory=list)
     granted: dict[Sink, list[tuple[float, Layers]]] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class LineEngine(FakeEngine):
     def set_budget(self, transport: int, rate_bps: int) -> None:
         self.calls.append(("set_budget", transport, rate_bps))
         self._bench.viewer_of(transport).budget_bps = rate_bps
+        self._bench.viewer_of(transport).is_braking = False
 
     def probe(self, transport: int, probe: int, rate_bps: int, duration_us: int) -> None:
         self.calls.append(("probe", transport, probe, rate_bps, duration_us))
@@ -234,6 +236,7 @@ class DownlinkBench:
             row["transport"] = viewer.transport.handle
             row["rtt_us"] = 2 * viewer.line.delay_us
             row["has_twcc"] = 1
+            row["is_braking"] = viewer.is_braking
             row["sent_bps"] = round(sum(viewer.sent_bits[-10:]))
             row["audio_bps"] = AUDIO_BYTES * 8 * 50
         return rows

@@ -25,6 +25,7 @@ PACKET_BYTES = 1_200
 AUDIO_BYTES = 83
 AUDIO_GAP_US = 20_000
 FRAME_GAP_US = 50_000
+KEY_FRAME_GAP = 40
 START_US = 1_000_000_000
 CLOCK_OFFSET_US = 77_000_000_000
 
@@ -167,6 +168,7 @@ class VideoFlow:
         feedback_us: how often.
         feedback_loss: share of feedback packets lost.
         rates: if given, the application sends one of these (layers) and nothing between.
+        key_frame_bytes: of a frame every other second, beyond what the rate allows.
     """
 
     def __init__(
@@ -180,12 +182,15 @@ class VideoFlow:
         feedback_loss: float = 0.0,
         rates: tuple[float, ...] = (),
         clock_drift: float = 0.0,
+        key_frame_bytes: int = 0,
         seed: int = 1,
     ) -> None:
         self.link, self.slot = link, slot
         self._wish, self._rates = wish, rates
         self._back_us, self._feedback_us, self._feedback_loss = back_us, feedback_us, feedback_loss
         self._drift = clock_drift
+        self._key_frame_bytes = key_frame_bytes
+        self._num_frames = 0
         self._random = Random(seed)
         self.target_bps = 0.0
         self.history: list[tuple[float, float, float]] = []
@@ -254,6 +259,10 @@ class VideoFlow:
             return
         self._credit_bytes += self.video_bps(at_us) * FRAME_GAP_US / 8e6
         frame = int(self._credit_bytes * self._random.uniform(0.7, 1.3))
+        self._num_frames += 1
+        if self._key_frame_bytes and self._num_frames % KEY_FRAME_GAP == 0:
+            frame += self._key_frame_bytes
+            self._credit_bytes += self._key_frame_bytes
         if frame < 150 or sum(self._waiting) * 8 > self.target_bps * 0.3:
             return
         self._credit_bytes -= frame

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model_link import START_US, feedback_of
 
 from bandwidth.estimator.arrival_rate import Arrivals, measure_arrivals
+from bandwidth.estimator.columns import Bools
 from bandwidth.estimator.constants import DEFAULTS
 from bandwidth.estimator.gaps import Gaps, find_missing
 from bandwidth.estimator.grouping import Deltas, Groups, group_rows
@@ -205,7 +206,7 @@ def test_holes_in_the_reports_do_not_count_as_time() -> None:
     for tick in range(400):
         batch = batch_of(rows_every(20_000, 5, from_us=tick * 100_000) if kept[tick] else [])
         missing = find_missing(gaps, batch, DEFAULTS)
-        measure_arrivals(arrivals, batch, missing, DEFAULTS)
+        measure_arrivals(arrivals, batch, missing, nobody(batch), DEFAULTS)
     # 100 bytes every 20 ms
     assert arrivals.smooth_bps[0] == pytest.approx(40_000, rel=0.1)
 
@@ -215,5 +216,53 @@ def test_pauses_of_a_slow_sender_are_time() -> None:
     for tick in range(100):
         batch = batch_of(rows_every(1_000, 2, from_us=tick * 200_000))
         missing = find_missing(gaps, batch, DEFAULTS)
-        measure_arrivals(arrivals, batch, missing, DEFAULTS)
+        measure_arrivals(arrivals, batch, missing, nobody(batch), DEFAULTS)
     assert arrivals.smooth_bps[0] == pytest.approx(8_000, rel=0.1)
+
+
+def waiting(batch: Batch) -> Bools:
+    return np.ones(len(batch.slots), np.bool_)
+
+
+def nobody(batch: Batch) -> Bools:
+    return np.zeros(len(batch.slots), np.bool_)
+
+
+def take_video(arrivals: Arrivals, ticks: range, gap_us: int, *, waits: bool) -> None:
+    """Packets of 1000 bytes."""
+    for tick in ticks:
+        rows = rows_of_size(1000, gap_us, 100_000 // gap_us, from_us=tick * 100_000)
+        batch = batch_of(rows)
+        chosen = waiting(batch) if waits else nobody(batch)
+        measure_arrivals(arrivals, batch, np.zeros(3), chosen, DEFAULTS)
+
+
+def rows_of_size(size: int, gap_us: int, count: int, *, from_us: int) -> list[Row]:
+    sent = [START_US + from_us + k * gap_us for k in range(count)]
+    return [(0, at, at + 1_000_000, size, 0) for at in sent]
+
+
+FIRST, SELDOM, ALWAYS = np.array([0]), np.zeros(1, np.bool_), np.ones(1, np.bool_)
+
+
+def test_what_comes_while_packets_wait_is_what_the_line_carries() -> None:
+    arrivals = Arrivals(3)
+    take_video(arrivals, range(20), 50_000, waits=False)
+    usual = arrivals.current_bps(FIRST, SELDOM, DEFAULTS)[0]
+    assert usual == pytest.approx(160_000, rel=0.1) and arrivals.full_bps[0] == 0
+    take_video(arrivals, range(20, 22), 10_000, waits=True)
+    assert arrivals.full_bps[0] == pytest.approx(800_000, rel=0.05)
+    assert arrivals.current_bps(FIRST, SELDOM, DEFAULTS)[0] == arrivals.full_bps[0]
+    # Who sends all that is allowed shows the same over a longer time.
+    assert arrivals.current_bps(FIRST, ALWAYS, DEFAULTS)[0] < 0.8 * arrivals.full_bps[0]
+    take_video(arrivals, range(22, 23), 50_000, waits=False)
+    assert arrivals.full_bps[0] == 0
+
+
+def test_a_queue_that_stands_tells_of_the_line_as_it_is_now() -> None:
+    arrivals = Arrivals(3)
+    take_video(arrivals, range(30), 10_000, waits=True)
+    take_video(arrivals, range(30, 37), 20_000, waits=True)
+    assert arrivals.full_bps[0] == pytest.approx(400_000, rel=0.25)
+    take_video(arrivals, range(37, 40), 50_000, waits=True)
+    assert arrivals.current_bps(FIRST, SELDOM, DEFAULTS)[0] == pytest.approx(160_000, rel=0.25)

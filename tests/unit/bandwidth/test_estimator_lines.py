@@ -63,6 +63,16 @@ def test_radio_loss_of_30_per_cent_does_not_collapse_the_rate(seed: int) -> None
     assert link.wait_us(0.95, 10, 40) <= 150_000
 
 
+@pytest.mark.parametrize("jitter_us", [0, 30_000])
+def test_a_key_frame_that_waits_is_no_congestion(jitter_us: int) -> None:
+    link = Link(rate=800e3, delay_us=60_000, jitter_us=jitter_us)
+    flow = run(link, 60, wish=450e3, back_us=75_000, key_frame_bytes=12_000)
+    # 500 kb/s with its key frames, each of which waits for 50 to 100 ms.
+    assert link.wait_us(0.9, 10, 60) >= 30_000
+    assert min(bps for at, bps, _ in flow.history if at >= 10) >= 600e3
+    assert flow.mean_bps(10, 60) <= 1.1 * 800e3
+
+
 def test_jitter_far_above_the_threshold_on_an_idle_line() -> None:
     link = Link(rate=3e6, delay_us=60_000, jitter_us=80_000)
     flow = run(link, 30, wish=500e3)

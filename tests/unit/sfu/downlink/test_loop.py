@@ -58,6 +58,19 @@ async def test_a_cliff_costs_the_picture_first_and_it_comes_back() -> None:
     assert viewer.layers == [FULL] and steps(viewer)[-1] is Step.FULL
 
 
+async def test_a_brake_for_nothing_is_released_within_two_reports() -> None:
+    bench = DownlinkBench()
+    viewer = bench.viewer(bench.source(), line=Line(3e6, delay_us=30_000, jitter_us=15_000))
+    bench.run(10.2)
+    released = 0
+    for _ in range(10):
+        viewer.is_braking = True
+        bench.run(0.2)
+        released += not viewer.is_braking
+        bench.run(0.9)
+    assert released >= 9
+
+
 async def test_ten_seconds_of_silence_are_forgotten_soon() -> None:
     bench = DownlinkBench()
     viewer = bench.viewer(bench.source(), line=Line(3e6, delay_us=30_000))
