@@ -57,7 +57,7 @@ def _ignore_event(_event: WebhookEvent) -> None:
     """No webhooks are configured."""
 
 
-def _room_bps(media: MediaServer, participant: Participant) -> LineRoom | None:
+def _room_of(media: MediaServer, participant: Participant) -> LineRoom | None:
     downlink = media.downlink
     if participant.link is None or downlink is None:
         return None
@@ -96,7 +96,7 @@ class SignalingService:
             clock=clock,
             counters=counters,
             media_now_us=lambda: media.now_us(),
-            room_bps=lambda participant: _room_bps(media, participant),
+            room=lambda participant: _room_of(media, participant),
         )
         self._context = Context(
             media=media,

@@ -42,7 +42,7 @@ _MAX_AGE_US = 5_000_000
 _PUMP_S = 0.05
 # Of the line's estimate; the voice, and what tries to get better, have the rest.
 _SHARE = 0.5
-_MIN_RATE_BPS = 24_000.0
+_MIN_RATE_BPS = 32_000.0
 _MAX_RATE_BPS = 400_000.0
 _UNKNOWN_RATE_BPS = 64_000.0
 # On the way to the peer, as time of that rate, and two chunks in any case: whatever the line does,
@@ -161,19 +161,19 @@ class StillSender:
         clock: Clock,
         counters: Counter[str],
         media_now_us: Callable[[], int],
-        room_bps: Callable[[Participant], LineRoom | None],
+        room: Callable[[Participant], LineRoom | None],
     ) -> None:
         """Starts nothing.
 
         Args:
             media_now_us: the clock stills are stamped with.
-            room_bps: what a participant's line is believed to carry; None = unknown.
+            room: what is known of a participant's line; None = nothing.
         """
         self._stills = stills
         self._clock = clock
         self._counters = counters
         self._media_now_us = media_now_us
-        self._room_bps = room_bps
+        self._room = room
         self._lines: dict[str, _Line] = {}
         self._timer: Timer | None = None
         self._number = 0
@@ -338,12 +338,13 @@ class StillSender:
         return True
 
     def _rate_bps(self, line: _Line) -> float:
-        """0 while the line does not even carry the voices: whatever is added then only waits, and
-        words wait behind it."""
-        room = self._room_bps(line.participant)
+        """0 while something waits on the line: whatever is added then waits, too, and words wait
+        behind it. What the line is believed to carry says less: after a cliff that is nothing for
+        many seconds, and a still chunk by chunk is felt by nobody."""
+        room = self._room(line.participant)
         if room is None:
             return _UNKNOWN_RATE_BPS
-        if room.beside_sound_bps <= 0:
+        if not room.is_clear:
             return 0.0
         return min(max(room.line_bps * _SHARE, _MIN_RATE_BPS), _MAX_RATE_BPS)
 

@@ -31,6 +31,7 @@ _LONG_QUEUE_US = 60_000.0
 # Of packets of which the quickest waits no longer than this, none waits for others.
 _QUIET_QUEUE_US = 20_000.0
 _VERY_LONG_QUEUE_US = 180_000.0
+_FULL_QUEUE_US = 100_000.0
 _CLIFF_QUEUE_US = 400_000.0
 # GCC (draft-ietf-rmcat-gcc-02 §6) sends less above 10 %, and between 2 and 10 % only no more.
 _HIGH_LOSS = 0.10
@@ -64,18 +65,20 @@ class Belief(NamedTuple):
         evidence: ticks in a row that showed congestion.
         calm_since_us: since when there was none.
         released: ticks in a row in which the engine braked for a queue that is not there.
+        is_full: so much waits that words come late, or nothing is heard any more.
     """
 
     budget_bps: Floats
     evidence: npt.NDArray[np.int64]
     calm_since_us: npt.NDArray[np.int64]
     released: npt.NDArray[np.int64]
+    is_full: Bools
 
 
 def start_belief(size: int) -> Belief:
     """Nothing believed."""
     none = np.zeros(size, np.int64)
-    return Belief(np.zeros(size), none, none.copy(), none.copy())
+    return Belief(np.zeros(size), none, none.copy(), none.copy(), np.zeros(size, np.bool_))
 
 
 def believe(
@@ -121,7 +124,9 @@ def believe(
     released = np.where(is_braking & flows, state.released + 1, np.where(is_braking, unsure, 0))
     calm_since_us = np.where(hints | is_sure, now_us, state.calm_since_us)
     calm_since_us = np.where(calm_since_us > 0, calm_since_us, now_us)
-    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64), released)
+    is_full = queue_us > _FULL_QUEUE_US + estimates.jitter_us
+    is_full |= is_braking | estimates.is_stalled
+    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64), released, is_full)
 
 
 def find_released(belief: Belief) -> Bools:

@@ -12,15 +12,15 @@ __all__ = ["LineRoom", "find_room"]
 
 
 class LineRoom(NamedTuple):
-    """Bits a second.
+    """What is believed of a line, and what is seen of it.
 
     Attributes:
-        line_bps: what everything sent may take.
-        beside_sound_bps: of that, what plain sound leaves; below 0 where not even that fits.
+        line_bps: bits a second that everything sent may take; after a cliff too little for a while.
+        is_clear: nothing waits on it, so that a little more is felt by nobody.
     """
 
     line_bps: float
-    beside_sound_bps: float
+    is_clear: bool
 
 
 def find_room(lines: Lines, belief: Belief, handle: int) -> LineRoom | None:
@@ -28,5 +28,4 @@ def find_room(lines: Lines, belief: Belief, handle: int) -> LineRoom | None:
     slot = lines.find(handle)
     if slot is None or not lines.columns.has_estimate[slot]:
         return None
-    line_bps = float(belief.budget_bps[slot])
-    return LineRoom(line_bps, line_bps - float(lines.columns.audio_bps[slot]))
+    return LineRoom(float(belief.budget_bps[slot]), not belief.is_full[slot])

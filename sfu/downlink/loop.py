@@ -160,7 +160,7 @@ class Downlink:
         return None if room is None else room.line_bps
 
     def room_of(self, transport: Transport) -> LineRoom | None:
-        """What a line is believed to carry, and beside plain sound; None = nobody has measured."""
+        """What is known of a line; None = nobody has measured."""
         return find_room(self._lines, self._states.belief, transport.handle)
 
     def step_of(self, transport: Transport) -> Step:

@@ -2,7 +2,7 @@
 
 mod sim;
 
-use aislecast_engine::api::Micros;
+use aislecast_engine::api::{Command, Micros};
 use sim::stage::{AUDIO, frames, longest_gap, stage};
 use sim::{Bottleneck, CLEAN, Link};
 
@@ -43,6 +43,41 @@ fn after_a_cliff_video_stops_at_once_and_audio_goes_on() {
     let (_, code, budget, _) = stage.row();
     assert!(code == 1 && budget < 130_000, "{code} {budget}");
     stage.video();
+}
+
+/// 3 Mb/s that become 120 kb/s `phase_us` after a feedback. Returns bytes of pictures that left
+/// afterwards within a second and a half, in which Python goes on ordering too much.
+fn bytes_after_cliff(phase_us: Micros) -> u64 {
+    let mut stage = stage(21, CLEAN);
+    let (viewer, sink) = (stage.viewer, stage.sink);
+    stage.world.bottlenecks.insert(viewer, Bottleneck::new(3_000_000, 3_200_000));
+    stage.order(Command::SetRed { sink: stage.sound_sink, num_earlier: 2 });
+    stage.budget(4_000_000);
+    stage.play(4_000_000 + phase_us);
+    stage.world.bottlenecks.get_mut(&viewer).unwrap().rate_bps = 120_000;
+    let before = stage.world.sink_row(sink).packets;
+    let red_before = stage.world.core.counters().red_sent;
+    for _ in 0..15 {
+        stage.budget(700_000);
+        stage.play(100_000);
+    }
+    let sent = stage.world.sink_row(sink).packets - before;
+    let num_red = stage.world.core.counters().red_sent - red_before;
+    assert!(num_red <= 20, "of 75 packets of sound {num_red} with earlier frames");
+    assert_eq!(stage.row().1, 1, "Python hears of it");
+    // What is in the link then drains, and stays drained.
+    stage.budget(100_000);
+    stage.play(2_500_000);
+    let waits_us = stage.world.bottlenecks[&viewer].wait_us(stage.world.now);
+    assert!(waits_us < 300_000, "{waits_us}");
+    sent * 1_000
+}
+
+#[test]
+fn on_a_cliff_two_pictures_leave_and_late_orders_change_nothing() {
+    let bytes: Vec<u64> = (0..10).map(|phase| bytes_after_cliff(phase * 5_000)).collect();
+    let mean = bytes.iter().sum::<u64>() / bytes.len() as u64;
+    assert!(mean <= 14_000 && bytes.iter().all(|&one| one <= 18_000), "{mean} {bytes:?}");
 }
 
 #[test]

@@ -2,10 +2,17 @@
 //!
 //! Two signs of a link that fails, both from transport-wide feedback: its queue grows, or nothing is
 //! heard any more. The first lowers the rate at once and lets video wait until the queue should have
-//! drained; the second stops video until the peer is heard again. Audio goes on in any case.
+//! drained, whatever is ordered meanwhile if it came suddenly ([`hold`]); the second stops video until
+//! the peer is heard again. Audio goes on in any case.
+
+mod hold;
+mod measures;
 
 use crate::api::Micros;
-use crate::media::twcc::Reported;
+use crate::media::twcc::{Open, Reported};
+
+use hold::{Hold, Seen};
+use measures::{Acked, Least, Sent};
 
 /// A queue in the link longer than this, and growing, is an emergency.
 const QUEUE_US: i64 = 150_000;
@@ -24,17 +31,8 @@ const MAX_BURST_US: i64 = 100_000;
 const KEPT_PERCENT: u64 = 85;
 /// Two brakings are at least this far apart: the first has to reach the feedback.
 const INTERVAL_US: Micros = 100_000;
-/// The shortest transit of the last one to two of these is the link's own.
-const BASE_US: Micros = 10_000_000;
-/// What arrived is measured over this much of the receiver's time, and at least over a third of it.
-const ACKED_US: u64 = 240_000;
 /// A longer way than this is none.
 const MAX_WAY_US: Micros = 2_000_000;
-/// Feedbacks in that time.
-const MAX_ACKED: usize = 16;
-/// What left is remembered in steps of this length, for 1.3 s.
-const SENT_STEP_US: Micros = 20_000;
-const MAX_SENT: usize = 64;
 /// Silence after something was sent: at least this long, or three round trips …
 const SILENT_US: Micros = 300_000;
 /// … or this long for a peer that sends no transport-wide feedback; its reports come every second.
@@ -50,15 +48,12 @@ pub struct Brake {
     limit_bps: u32,
     shed: u8,
     braked_us: Micros,
-    base: [i64; 2],
-    base_us: Micros,
+    base: Least,
+    back: Least,
     queue_us: i64,
     rows: Rows,
-    acked: [(u64, u32); MAX_ACKED],
-    num_acked: usize,
-    sent: [(Micros, u64); MAX_SENT],
-    num_sent: usize,
-    sent_total: u64,
+    acked: Acked,
+    sent: Sent,
     unreported_us: Option<Micros>,
     silent_us: Option<Micros>,
     heard_us: Micros,
@@ -67,6 +62,9 @@ pub struct Brake {
     interval_us: Micros,
     /// When the newest packet left that was ever reported.
     reported_us: Micros,
+    /// When the packet before came, by the reporter's clock.
+    came_us: u64,
+    hold: Hold,
 }
 
 /// What one feedback says.
@@ -78,6 +76,22 @@ struct Rows {
     received_us: u64,
     sent_us: Micros,
     num: usize,
+    /// The newest that came: when it left, when it came and how long it took.
+    newest_us: Micros,
+    newest_received_us: u64,
+    newest_transit_us: i64,
+    /// Those that waited until the one before them had come, and how far apart they came.
+    busy_bytes: u64,
+    busy_us: u64,
+}
+
+/// How the queue in the link grew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    None,
+    Slow,
+    /// By more than time went on.
+    Steep,
 }
 
 /// What the engine does upon a feedback.
@@ -95,15 +109,12 @@ impl Default for Brake {
             limit_bps: u32::MAX,
             shed: 0,
             braked_us: 0,
-            base: [i64::MAX; 2],
-            base_us: 0,
+            base: Least::default(),
+            back: Least::default(),
             queue_us: 0,
             rows: Rows::default(),
-            acked: [(0, 0); MAX_ACKED],
-            num_acked: 0,
-            sent: [(0, 0); MAX_SENT],
-            num_sent: 0,
-            sent_total: 0,
+            acked: Acked::default(),
+            sent: Sent::default(),
             unreported_us: None,
             silent_us: None,
             heard_us: 0,
@@ -111,6 +122,8 @@ impl Default for Brake {
             feedback_us: 0,
             interval_us: 0,
             reported_us: 0,
+            came_us: 0,
+            hold: Hold::default(),
         }
     }
 }
@@ -158,25 +171,50 @@ impl Brake {
     pub fn code(&self) -> u8 {
         match (self.silent_us, self.limit_bps) {
             (Some(_), _) => 2,
-            (None, u32::MAX) => 0,
+            (None, u32::MAX) if !self.hold.is_proven() => 0,
             _ => 1,
         }
+    }
+
+    /// Pictures are to leave: may they, or is feedback late?
+    pub fn look(&mut self, now: Micros) -> bool {
+        self.hold.look(now, self.interval_us);
+        self.hold.is_on(now)
+    }
+
+    /// Pictures wait for the queue of a cliff to drain, and nothing but plain sound leaves.
+    pub fn is_holding(&self, now: Micros) -> bool {
+        self.hold.is_on(now)
+    }
+
+    /// Until when they wait, as far as is known.
+    pub fn hold_until_us(&self) -> Option<Micros> {
+        self.hold.until_us()
+    }
+
+    /// That is over now, after so long. What the link carried in that time is what may leave until
+    /// the next order.
+    pub fn take_hold_end(&mut self, now: Micros) -> Option<Micros> {
+        let (held_us, rate_bps) = self.hold.take_end(now)?;
+        if let Some(rate_bps) = rate_bps {
+            self.limit_to(rate_bps * KEPT_PERCENT / 100);
+        }
+        Some(held_us)
+    }
+
+    fn limit_to(&mut self, rate_bps: u64) {
+        let rate_bps = rate_bps.clamp(1, u64::from(u32::MAX - 1)) as u32;
+        self.limit_bps = self.limit_bps.min(rate_bps);
     }
 
     /// Notes that something left that the peer will tell about. Not every peer tells about audio
     /// while no video comes, so only the rest starts the clock of a silence.
     pub fn on_sent(&mut self, now: Micros, bytes: u64, is_audio: bool) {
-        self.sent_total += bytes;
+        self.hold.on_sent(now);
         if !is_audio {
             self.unreported_us.get_or_insert(now);
         }
-        let (at, _) = self.sent[self.num_sent % MAX_SENT];
-        if at + SENT_STEP_US <= now {
-            self.num_sent += 1;
-            self.sent[self.num_sent % MAX_SENT] = (now, self.sent_total);
-        } else {
-            self.sent[self.num_sent % MAX_SENT].1 = self.sent_total;
-        }
+        self.sent.add(now, bytes);
     }
 
     /// Nothing was heard for too long after something was sent.
@@ -225,16 +263,33 @@ impl Brake {
         if row.received_us == 0 {
             return;
         }
-        rows.last_transits[rows.num_received % 3] =
-            (row.received_us as i64).wrapping_sub(row.sent_us as i64);
+        let transit_us = (row.received_us as i64).wrapping_sub(row.sent_us as i64);
+        rows.last_transits[rows.num_received % 3] = transit_us;
         rows.num_received += 1;
+        if row.sent_us >= rows.newest_us {
+            rows.newest_us = row.sent_us;
+            (rows.newest_received_us, rows.newest_transit_us) = (row.received_us, transit_us);
+        }
+        let gap_us = row.received_us.saturating_sub(self.came_us).min(MAX_WAY_US);
+        let has_waited = transit_us.saturating_sub(self.base.get()) >= gap_us as i64;
+        if self.came_us != 0 && has_waited {
+            rows.busy_bytes += u64::from(row.size_bytes);
+            rows.busy_us += gap_us;
+        }
+        self.came_us = row.received_us;
         rows.bytes = rows.bytes.saturating_add(u32::from(row.size_bytes));
         rows.received_us = rows.received_us.max(row.received_us);
     }
 
     /// All packets of a feedback were given. `rtt_us` = there and back, 0 = unknown; `budget_bps` =
-    /// what Python has ordered, 0 = nothing.
-    pub fn on_feedback(&mut self, now: Micros, rtt_us: Micros, budget_bps: u32) -> Verdict {
+    /// what Python has ordered, 0 = nothing; `open` = what left after the newest that came.
+    pub fn on_feedback(
+        &mut self,
+        now: Micros,
+        rtt_us: Micros,
+        budget_bps: u32,
+        open: Open,
+    ) -> Verdict {
         let rows = std::mem::take(&mut self.rows);
         // A feedback about nothing that was sent is none.
         if rows.num == 0 {
@@ -250,8 +305,7 @@ impl Brake {
         if rows.num_received == 0 {
             return Verdict { queued_bytes: None, silent_for_us };
         }
-        self.acked[self.num_acked % MAX_ACKED] = (rows.received_us, rows.bytes);
-        self.num_acked += 1;
+        self.acked.add(rows.received_us, rows.bytes);
         let burst_us = match i64::from(budget_bps) {
             0 => 0,
             rate_bps => {
@@ -261,7 +315,14 @@ impl Brake {
         // Feedbacks may come seldom; what counts is how far apart the packets left.
         let apart_us = rows.sent_us.saturating_sub(self.reported_us).min(gap_us);
         self.reported_us = self.reported_us.max(rows.sent_us);
-        let is_growing = self.update_queue(now, apart_us, &rows, burst_us);
+        let (base_us, growth) = self.update_queue(now, apart_us, &rows, burst_us);
+        // After an outage all is late, and nothing stands in the link.
+        if silent_for_us.is_some() {
+            self.hold.stop(now);
+        } else if budget_bps != 0 {
+            self.update_hold(now, &rows, base_us, open, growth);
+        }
+        let is_growing = growth != Growth::None;
         let may_brake =
             silent_for_us.is_none() && now.saturating_sub(self.braked_us) >= INTERVAL_US;
         let queued_bytes = (is_growing && may_brake).then(|| self.brake(now, rows.sent_us, rtt_us));
@@ -269,59 +330,60 @@ impl Brake {
     }
 
     /// The shortest of the last transits stands for the queue: jitter only ever adds to one.
-    fn update_queue(&mut self, now: Micros, apart_us: Micros, rows: &Rows, burst_us: i64) -> bool {
+    fn update_queue(
+        &mut self,
+        now: Micros,
+        apart_us: Micros,
+        rows: &Rows,
+        burst_us: i64,
+    ) -> (i64, Growth) {
         let transits = &rows.last_transits[..rows.num_received.min(3)];
         let shortest = transits.iter().copied().min().unwrap_or(i64::MAX);
-        if now.saturating_sub(self.base_us) >= BASE_US {
-            self.base = [self.base[1], i64::MAX];
-            self.base_us = now;
-        }
-        self.base[1] = self.base[1].min(shortest);
-        let base = self.base[0].min(self.base[1]);
-        let before_us = std::mem::replace(&mut self.queue_us, shortest.saturating_sub(base));
+        let base_us = self.base.add(now, shortest);
+        let before_us = std::mem::replace(&mut self.queue_us, shortest.saturating_sub(base_us));
         let growth_us = self.queue_us.saturating_sub(before_us);
         let queue_us = self.queue_us - burst_us;
-        let is_steep = queue_us > STEEP_QUEUE_US && growth_us > apart_us as i64;
-        is_steep || (queue_us > QUEUE_US && growth_us > GROWTH_US)
+        // What was missing at the last feedback comes late: half of the proof is there.
+        let steep_us = STEEP_QUEUE_US / if self.hold.is_doubting() { 2 } else { 1 };
+        let growth = if queue_us > steep_us && growth_us > apart_us as i64 {
+            Growth::Steep
+        } else if queue_us > QUEUE_US && growth_us > GROWTH_US {
+            Growth::Slow
+        } else {
+            Growth::None
+        };
+        (base_us, growth)
+    }
+
+    fn update_hold(&mut self, now: Micros, rows: &Rows, base_us: i64, open: Open, growth: Growth) {
+        let back_us = (now as i64).wrapping_sub(rows.newest_received_us as i64);
+        let seen = Seen {
+            sent_us: rows.newest_us,
+            queue_us: rows.newest_transit_us.saturating_sub(base_us),
+            base_us,
+            least_back_us: self.back.add(now, back_us),
+            back_us,
+            busy_bytes: rows.busy_bytes,
+            busy_us: rows.busy_us,
+            open,
+            is_steep: growth == Growth::Steep,
+            acked_bps: self.acked.bps().unwrap_or(0),
+            interval_us: self.interval_us,
+        };
+        self.hold.on_feedback(now, &seen);
     }
 
     fn brake(&mut self, now: Micros, reported_us: Micros, rtt_us: Micros) -> i64 {
         self.braked_us = now;
         self.shed = self.shed.saturating_add(1).min(2);
-        let acked_bps = self.acked_bps();
+        let acked_bps = self.acked.bps();
         let kept_bps = acked_bps.map(|acked_bps| acked_bps * KEPT_PERCENT / 100);
-        let kept_bps = kept_bps.unwrap_or(u64::from(self.limit_bps / 2)).max(1);
-        self.limit_bps = self.limit_bps.min(kept_bps.min(u64::from(u32::MAX - 1)) as u32);
+        self.limit_to(kept_bps.unwrap_or(u64::from(self.limit_bps / 2)));
         // What is on a long way is no queue: waiting for it, too, would stop the picture for another
         // round trip. Of the round trip the part that is queue counts as queue.
         let way_us = rtt_us.saturating_sub(self.queue_us.max(0) as Micros).min(MAX_WAY_US);
         let on_its_way = (acked_bps.unwrap_or(0) * way_us / 8_000_000) as i64;
-        (self.in_flight(reported_us) - on_its_way).max(0)
-    }
-
-    /// What arrived lately.
-    fn acked_bps(&self) -> Option<u64> {
-        let count = self.num_acked.min(MAX_ACKED);
-        let at = |back: usize| self.acked[(self.num_acked - 1 - back) % MAX_ACKED];
-        let (last_us, _) = at(0);
-        let mut bytes = 0;
-        for back in 1..count {
-            bytes += u64::from(at(back - 1).1);
-            let span_us = last_us.saturating_sub(at(back).0);
-            if span_us >= ACKED_US || (back + 1 == count && span_us >= ACKED_US / 3) {
-                return Some(bytes * 8_000_000 / span_us);
-            }
-        }
-        None
-    }
-
-    /// Bytes that left after `reported_us`: they are in the link, or lost.
-    fn in_flight(&self, reported_us: Micros) -> i64 {
-        let newest = self.num_sent;
-        let steps = (0..MAX_SENT.min(newest + 1)).map(|back| self.sent[(newest - back) % MAX_SENT]);
-        let before = steps.take_while(|(at, _)| *at > reported_us).last();
-        // The step in which it left counts in full: at most 20 ms too little.
-        before.map_or(0, |(_, total)| (self.sent_total - total) as i64)
+        (self.sent.since(reported_us) - on_its_way).max(0)
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Values {
     pub now: Micros,
     /// Transport-wide number.
     pub twcc: u16,
+    /// The link has no room for earlier frames.
+    pub is_plain: bool,
 }
 
 /// A packet that was written.
@@ -46,7 +48,8 @@ pub fn write_media(
     let stored = stored(encoding, outgoing)?;
     let codec = stored.map_or(encoding.codec, |stored| Some(stored.view.codec))?;
     let pt = output.payload_type(codec)?;
-    let red = stored.as_ref().zip(output.red().filter(|_| codec == Codec::Opus));
+    let may_red = codec == Codec::Opus && !values.is_plain;
+    let red = stored.as_ref().zip(output.red().filter(|_| may_red));
     let red = red.and_then(|(stored, red)| Redundancy::collect(red, encoding, outgoing, stored));
     let header = RtpHeader {
         is_marker: stored.is_some_and(|stored| stored.view.is_marker),
@@ -198,7 +201,7 @@ mod tests {
     fn dependency_descriptors_leave_only_where_a_stream_is_forwarded_whole() {
         let config = SinkConfig { ssrc: 1, rtx_ssrc: 0, mid: String::new(), payloads: Vec::new() };
         let output = Output::new(config, 0);
-        let values = Values { now: 0, twcc: 0 };
+        let values = Values { now: 0, twcc: 0, is_plain: false };
         for (codec, leaves) in
             [(Codec::Vp8, false), (Codec::H264, false), (Codec::Vp9, true), (Codec::Av1, true)]
         {

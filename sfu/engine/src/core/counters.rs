@@ -118,6 +118,8 @@ counters! {
     lag_jumps,
     /// Times that a subscriber's rate was cut because the queue in its link grew.
     brakes,
+    /// Times that a subscriber's pictures waited because packets came late, or not.
+    holds,
     /// Times that a subscriber was heard again after a silence that had stopped its video.
     brake_ends,
     /// Packets recovered by a publisher's retransmission.

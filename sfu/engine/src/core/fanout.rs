@@ -206,6 +206,7 @@ pub fn pull_sink(
         return PullResult::default();
     }
     let is_lossy = !*is_audio && transport.has_early_losses();
+    let is_plain = transport.pacer.brake.is_holding(now);
     let Transport { sender, writer, sent, early, counts, pacer, .. } = transport;
     let Some(sender) = sender else {
         return PullResult::default();
@@ -216,7 +217,7 @@ pub fn pull_sink(
     let mut num_red = 0;
     let pulled = flow.pull(now, encodings, timeline, pace, |encoding, outgoing| {
         bundle.push(&mut exit, |room| {
-            let values = Values { now, twcc: sent.next_seq() };
+            let values = Values { now, twcc: sent.next_seq(), is_plain };
             let Written { len, payload_len, is_red } =
                 write_media(room, writer, output, encoding, &outgoing, &values)?;
             num_red += u64::from(is_red);
@@ -276,7 +277,7 @@ pub fn send_recalled(
     let mut exit = Exit { sender, path, egress, counters };
     let mut is_sent = false;
     bundle.push(&mut exit, |room| {
-        let values = Values { now, twcc: sent.next_seq() };
+        let values = Values { now, twcc: sent.next_seq(), is_plain: true };
         if is_lossy {
             early.on_sent(values.twcc, *id, outgoing.out_seq_ext as u16);
         }

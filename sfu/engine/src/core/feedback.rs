@@ -239,9 +239,12 @@ impl Core {
             transport.loss_permille = ((7 * before + sample) / 8) as u16;
         }
         let budget_bps = transport.pacer.budget_bps();
-        let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps);
+        let open = transport.sent.open(now);
+        let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps, open);
         let is_on = transport.pacer.is_on();
+        let hold_until_us = transport.pacer.brake.hold_until_us();
         let is_restless = verdict.queued_bytes.is_some()
+            || hold_until_us.is_some()
             || transport.pacer.brake.queue_us() > RESTLESS_QUEUE_US
             || transport.loss_permille >= RESTLESS_LOSS_PERMILLE;
         if self.is_watching && is_on && is_restless {
@@ -260,6 +263,9 @@ impl Core {
         }
         if let Some(silent_for_us) = verdict.silent_for_us {
             self.resume(now, index, silent_for_us);
+        }
+        if let Some(until_us) = hold_until_us {
+            self.hold(now, index, until_us);
         }
     }
 

@@ -92,7 +92,7 @@ impl Pacer {
             return None;
         }
         self.refill(now);
-        let is_held = self.brake.is_silent(now, rtt_us);
+        let is_held = self.brake.is_silent(now, rtt_us) || self.brake.look(now);
         let room = match &self.cluster {
             _ if is_held => 0,
             Some(cluster) => cluster.room(now),
@@ -171,6 +171,9 @@ impl Pacer {
     pub fn next_room_us(&self, now: Micros) -> Micros {
         if self.brake.silent_since_us().is_some() {
             return self.on_grid(now, (self.sent_us + TRICKLE_US).max(now + 1), GRID_US);
+        }
+        if let Some(until_us) = self.brake.hold_until_us().filter(|until_us| *until_us > now) {
+            return self.on_grid(now, until_us, GRID_US);
         }
         if let Some(cluster) = &self.cluster {
             return self.on_grid(now, cluster.next_us(now), PROBE_GRID_US);

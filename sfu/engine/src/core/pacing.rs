@@ -42,6 +42,8 @@ impl PacedList {
 
 /// Rounds over the sinks of one transport per service; each sends at least one packet.
 const MAX_ROUNDS: usize = 128;
+/// After a longer pause nobody waits for what was asked for before it.
+const STALE_HOLD_US: Micros = 300_000;
 /// Smaller probes are filled with padding only.
 const SMALL_CLUSTER_BYTES: u64 = 7_200;
 
@@ -76,7 +78,7 @@ impl Core {
     ) -> Option<()> {
         let index = self.transports.index(id)?;
         let transport = self.transports.get_mut(index)?;
-        let can_send = transport.media_path().is_some();
+        let can_send = transport.media_path().is_some() && !transport.pacer.brake.is_holding(now);
         let cluster = Cluster::new(now, rate_bps, duration_us);
         let Some(cluster) = cluster.filter(|_| can_send && probe != 0) else {
             self.counters.probes_refused += 1;
@@ -128,8 +130,34 @@ impl Core {
         self.paced.list = due.list;
     }
 
+    /// Pictures wait until then, and so does what makes the queue longer: a probe is over.
+    pub(super) fn hold(&mut self, now: Micros, index: u32, until_us: Micros) {
+        let Some(transport) = self.transports.get_mut(index) else {
+            return;
+        };
+        if until_us > now && transport.pacer.cluster.take().is_some() {
+            transport.sent.set_probe(0);
+            self.counters.probes_unfilled += 1;
+        }
+        self.list_paced(index, until_us);
+    }
+
     /// Sends what there is room for; returns when to go on, if anything is left to do.
     fn serve_transport(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> Option<Micros> {
+        let transport = self.transports.get_mut(index)?;
+        if let Some(held_us) = transport.pacer.brake.take_hold_end(now) {
+            self.counters.holds += 1;
+            if held_us >= STALE_HOLD_US {
+                transport.held.clear();
+            }
+            self.go_on(now, index, held_us);
+        }
+        let hold_us = self.transports.get(index)?.pacer.brake.hold_until_us();
+        let next_us = self.serve_rest(now, index, out);
+        next_us.into_iter().chain(hold_us).min()
+    }
+
+    fn serve_rest(&mut self, now: Micros, index: u32, out: &mut dyn Egress) -> Option<Micros> {
         if self.transports.get(index)?.pacer.is_trickle_due(now) {
             self.fill_probe(now, index, out);
         }
@@ -298,6 +326,11 @@ impl Core {
     /// The peer is heard again after a silence: video starts at once.
     pub(super) fn resume(&mut self, now: Micros, index: u32, silent_for_us: Micros) {
         self.counters.brake_ends += 1;
+        self.go_on(now, index, silent_for_us);
+    }
+
+    /// Video goes on after it stood still for so long.
+    fn go_on(&mut self, now: Micros, index: u32, stood_us: Micros) {
         let num_sinks = self.transports.get(index).map_or(0, |transport| transport.sinks.len());
         for at in 0..num_sinks {
             let Some(transport) = self.transports.get(index) else {
@@ -307,7 +340,7 @@ impl Core {
             let Some(sink) = self.sinks.get_mut(sink_index) else {
                 continue;
             };
-            if silent_for_us >= super::brake::STALE_SILENCE_US && !sink.flow.is_audio() {
+            if stood_us >= super::brake::STALE_SILENCE_US && !sink.flow.is_audio() {
                 sink.flow.restart();
             }
             if sink.flow.is_busy() {

@@ -104,7 +104,7 @@ pub fn pad(
     let mut exit = Exit { sender, path, egress, counters };
     let mut is_sent = false;
     bundle.push(&mut exit, |room| {
-        let values = Values { now, twcc: sent.next_seq() };
+        let values = Values { now, twcc: sent.next_seq(), is_plain: true };
         let len = write_padding(room, writer, output, out_ts, &values)?;
         counts.sent_packets += 1;
         counts.sent_bytes += len as u64;

@@ -152,10 +152,23 @@ pub struct Reported {
     pub sort: u8,
 }
 
+/// What left after the newest packet that is known to have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Packets.
+    pub num: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the first of them left.
+    pub oldest_us: Micros,
+}
+
 /// What was sent on one transport.
 #[derive(Debug, Default)]
 pub struct SentHistory {
     next_seq: u16,
+    /// One past the newest that is known to have come; `None` = none is.
+    received_end: Option<u16>,
     slots: Vec<Sent>,
     last_reference: Option<i64>,
     reference_base: i64,
@@ -220,11 +233,39 @@ impl SentHistory {
                 ticks.map_or(0, |ticks| (ticks * TICK_US as i64 + shift_us).max(1) as u64);
             if ticks.is_some() {
                 slot.round = 0;
+                let end = seq.wrapping_add(1);
+                // Counted back from the next: all that is remembered is near.
+                let back = |end: u16| self.next_seq.wrapping_sub(end);
+                self.received_end =
+                    Some(self.received_end.filter(|&old| back(old) < back(end)).unwrap_or(end));
             }
             let sent_us = now.saturating_sub(u64::from(age_us));
             let size_bytes = slot.size;
             report(Reported { seq, size_bytes, sent_us, received_us, probe, sort });
         }
+    }
+
+    /// What is under way, or lost behind the newest packet that came.
+    pub fn open(&self, now: Micros) -> Open {
+        let mut open = Open::default();
+        let Some(end) = self.received_end else {
+            return open;
+        };
+        let num = self.next_seq.wrapping_sub(end).min(SENT_SLOTS as u16);
+        for back in (1..=num).rev() {
+            let seq = self.next_seq.wrapping_sub(back);
+            let slot = &self.slots[usize::from(seq) % SENT_SLOTS];
+            if slot.round & ROUND_MASK != round(seq) {
+                continue;
+            }
+            if open.num == 0 {
+                let age_us = (now as u32).wrapping_sub(slot.sent_low_us);
+                open.oldest_us = now.saturating_sub(u64::from(age_us));
+            }
+            open.num += 1;
+            open.bytes += u64::from(slot.size);
+        }
+        open
     }
 
     /// Microseconds to add to the reporter's times so that they never wrap and are positive.
@@ -243,139 +284,4 @@ impl SentHistory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::rtcp::{RtcpPacket, RtcpWriter, packets};
-    use crate::wire::twcc_feedback::FeedbackHeader;
-
-    fn feedback(base: u64, arrivals: &[(u64, u64)]) -> Vec<u8> {
-        let mut buffer = [0; 1200];
-        let arrivals: Vec<Arrival> =
-            arrivals.iter().map(|&(seq_ext, arrived_us)| Arrival { seq_ext, arrived_us }).collect();
-        let header =
-            FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 0, base_seq_ext: base };
-        let mut writer = RtcpWriter::new(&mut buffer);
-        writer.transport_cc(&header, &arrivals).unwrap();
-        let len = writer.len();
-        buffer[..len].to_vec()
-    }
-
-    fn join(history: &mut SentHistory, now: Micros, raw: &[u8]) -> Vec<Reported> {
-        let mut rows = Vec::new();
-        for packet in packets(raw) {
-            let RtcpPacket::TransportCc(feedback) = packet else { panic!("{packet:?}") };
-            history.on_feedback(now, &feedback, |row| rows.push(row));
-        }
-        rows
-    }
-
-    #[test]
-    fn arrivals_are_sorted_and_due_after_50_ms_or_100_packets() {
-        let mut log = ArrivalLog::default();
-        for seq in [5, 7, 6, 6] {
-            log.on_packet(1000, seq);
-        }
-        assert_eq!(log.arrivals().iter().map(|a| a.seq_ext as u16).collect::<Vec<_>>(), [5, 6, 7]);
-        assert_eq!(log.next_due_us(), Some(51_000));
-        for seq in 8..105 {
-            log.on_packet(2000, seq);
-        }
-        assert_eq!(log.next_due_us(), Some(2000));
-        log.on_reported(100, log.arrivals()[99].seq_ext + 1);
-        assert_eq!((log.next_due_us(), log.feedback_count), (None, 1));
-    }
-
-    #[test]
-    fn a_late_arrival_is_reported_alone_and_takes_nothing_back() {
-        let mut log = ArrivalLog::default();
-        [1, 2, 4, 5].iter().for_each(|&seq| log.on_packet(1000, seq));
-        let base = log.arrivals()[0].seq_ext;
-        log.on_reported(4, base + 5);
-        [6, 3].iter().for_each(|&seq| log.on_packet(2000, seq));
-        let seqs = |log: &ArrivalLog| -> Vec<u64> {
-            log.arrivals().iter().map(|one| one.seq_ext - base).collect()
-        };
-        assert_eq!(seqs(&log), [2]);
-        log.on_reported(1, base + 3);
-        assert_eq!(log.base_seq_ext, base + 5);
-        assert_eq!(seqs(&log), [5]);
-    }
-
-    #[test]
-    fn what_was_sent_into_an_outage_is_not_called_lost() {
-        let mut log = ArrivalLog::default();
-        [1, 2, 4].iter().for_each(|&seq| log.on_packet(1000, seq));
-        let base = log.arrivals()[0].seq_ext;
-        assert_eq!(log.on_reported(3, base + 4), (4, 1), "the first report starts with an arrival");
-        log.on_packet(900_000, 7);
-        assert_eq!(log.base_seq_ext, base + 4, "half a second is a gap like any other");
-        assert_eq!(log.on_reported(1, base + 7), (3, 2));
-        log.on_packet(9_000_000, 2000);
-        assert_eq!(log.base_seq_ext, base + 1999);
-        assert_eq!(log.on_reported(1, base + 2000), (1, 0));
-        // One that comes late is neither expected nor lost anew.
-        log.on_packet(9_010_000, 1500);
-        assert_eq!(log.on_reported(1, base + 1500), (0, 0));
-    }
-
-    #[test]
-    fn joins_what_was_sent_with_what_was_reported() {
-        let mut history = SentHistory::default();
-        for step in 0..5 {
-            history.on_sent(1_000_000 + step * 1000, 100 + step as usize, Sort::Video);
-        }
-        let raw = feedback(65_536, &[(65_536, 64_000), (65_538, 64_500)]);
-        let rows = join(&mut history, 1_100_000, &raw);
-        assert_eq!(rows.len(), 3);
-        assert_eq!((rows[0].seq, rows[0].size_bytes, rows[0].sent_us), (0, 100, 1_000_000));
-        assert_eq!((rows[1].seq, rows[1].received_us), (1, 0));
-        assert_eq!(rows[2].received_us - rows[0].received_us, 500);
-        let again = join(&mut history, 1_100_000, &raw);
-        assert_eq!(again.len(), 1, "only the lost one is still open");
-    }
-
-    #[test]
-    fn edge_20_numbers_above_32768_and_the_wrap_are_joined() {
-        let mut history = SentHistory::default();
-        for step in 0..65_540u64 {
-            history.on_sent(step * 1000, 1, Sort::Video);
-        }
-        // 65534, 65535, 0, 1
-        let raw = feedback(
-            131_070,
-            &[(131_070, 64_000), (131_071, 64_250), (131_072, 65_000), (131_073, 65_000)],
-        );
-        let rows = join(&mut history, 65_540_000, &raw);
-        assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [65_534, 65_535, 0, 1]);
-        assert_eq!(rows[3].sent_us, 65_537_000);
-    }
-
-    #[test]
-    fn rows_say_what_a_packet_was_sent_for() {
-        let mut history = SentHistory::default();
-        history.on_sent(0, 1, Sort::Audio);
-        for probe in 100..120 {
-            history.set_probe(probe);
-            history.on_sent(0, 1, Sort::Extra);
-        }
-        history.set_probe(0);
-        history.on_sent(0, 1, Sort::Video);
-        let arrivals: Vec<(u64, u64)> = (65_536..65_558).map(|seq| (seq, 64_000)).collect();
-        let rows = join(&mut history, 0, &feedback(65_536, &arrivals));
-        assert_eq!(rows.iter().map(|row| row.sort).collect::<Vec<_>>()[..2], [2, 1]);
-        assert_eq!((rows[0].probe, rows[20].probe, rows[21].probe), (0, 119, 0));
-        assert_eq!((rows[19].probe, rows[21].sort), (118, 0));
-    }
-
-    #[test]
-    fn the_reporters_clock_is_unwrapped() {
-        let mut history = SentHistory::default();
-        for _ in 0..4 {
-            history.on_sent(0, 1, Sort::Video);
-        }
-        let wrap_us = (1u64 << 24) * 64_000;
-        let first = join(&mut history, 0, &feedback(65_536, &[(65_536, wrap_us - 64_000)]));
-        let second = join(&mut history, 0, &feedback(65_537, &[(65_537, wrap_us + 64_000)]));
-        assert_eq!(second[0].received_us - first[0].received_us, 128_000);
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ pub struct Stage {
     pub viewer: usize,
     pub source: SourceId,
     pub sink: SinkId,
+    pub sound_sink: SinkId,
 }
 
 /// A camera of about 1 Mb/s and a microphone, and one viewer behind `link`.
@@ -29,12 +30,12 @@ pub fn stage(seed: u64, link: Link) -> Stage {
     let source = world.add_source(publisher, "0", false, &["q"]);
     let sound = world.add_source(publisher, "1", true, &[""]);
     let sink = world.add_sink(viewer, source, VIDEO, 0);
-    world.add_sink(viewer, sound, AUDIO, 0);
+    let sound_sink = world.add_sink(viewer, sound, AUDIO, 0);
     let mut video = VideoTrack::new(&world, publisher, "0", &["q"]);
     video.layers[0].packets = 4;
     video.layers[0].key_packets = 12;
     let audio = AudioTrack::new(&world, publisher, "1");
-    Stage { world, video, audio, publisher, viewer, source, sink }
+    Stage { world, video, audio, publisher, viewer, source, sink, sound_sink }
 }
 
 impl Stage {

@@ -173,3 +173,16 @@ def test_the_reserve_of_audio_holds_its_recent_most() -> None:
     assert loud[0] == 60_000
     later = reserve_audio(1_000_000, loud, none, zero, some)
     assert 45_000 < later[0] < 60_000
+
+
+def test_a_line_is_full_while_something_waits_on_it() -> None:
+    line = Line()
+    for seen, is_full in [
+        ({"queue_ms": 20}, False),
+        ({"queue_ms": 150}, True),
+        ({"queue_ms": float("nan")}, False),
+        ({"stalled": True}, True),
+        ({"braking": True}, True),
+    ]:
+        line.see(target=1e6, **seen)
+        assert bool(line.state.is_full[0]) is is_full, seen

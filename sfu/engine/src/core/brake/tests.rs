@@ -11,6 +11,9 @@ struct Link {
     verdicts: Vec<(Micros, Verdict)>,
     waiting: Vec<Reported>,
     rtt_us: Micros,
+    budget_bps: u32,
+    /// Feedback comes so long after every 50 ms.
+    phase_us: Micros,
 }
 
 impl Link {
@@ -19,7 +22,26 @@ impl Link {
         brake.start(1_000_000);
         let (verdicts, waiting) = (Vec::new(), Vec::new());
         let (now, rtt_us) = (1_000_000, RTT);
-        Link { brake, now, busy_us: 0, rate_bps, verdicts, waiting, rtt_us }
+        Link {
+            brake,
+            now,
+            busy_us: 0,
+            rate_bps,
+            verdicts,
+            waiting,
+            rtt_us,
+            budget_bps: 0,
+            phase_us: 0,
+        }
+    }
+
+    /// What left after the newest packet that came.
+    fn open(&self) -> Open {
+        Open {
+            num: self.waiting.len() as u32,
+            bytes: self.waiting.iter().map(|row| u64::from(row.size_bytes)).sum(),
+            oldest_us: self.waiting.first().map_or(0, |row| row.sent_us),
+        }
     }
 
     /// Sends 1000 bytes every `interval_us` for `us`.
@@ -27,23 +49,42 @@ impl Link {
         let until = self.now + us;
         while self.now < until {
             if self.now.is_multiple_of(interval_us) {
-                self.brake.on_sent(self.now, 1000, false);
-                self.busy_us = self.busy_us.max(self.now) + 8_000_000_000 / self.rate_bps;
-                self.waiting.push(Reported {
-                    seq: 0,
-                    size_bytes: 1000,
-                    sent_us: self.now,
-                    // The receiver's clock is another one.
-                    received_us: self.busy_us + 7_000_000_000,
-                    probe: 0,
-                    sort: 0,
-                });
+                self.push(1_000);
             }
             if self.now.is_multiple_of(50_000) {
                 self.report();
             }
             self.now += 1_000;
         }
+    }
+
+    /// One millisecond of a call.
+    fn talk(&mut self, at_ms: u64, has_pictures: bool) {
+        if at_ms.is_multiple_of(50) && has_pictures && !self.brake.look(self.now) {
+            (0..5).for_each(|_| self.push(1_180));
+        }
+        if at_ms.is_multiple_of(20) {
+            self.push(190);
+        }
+        if self.now % 50_000 == self.phase_us {
+            self.report();
+        }
+        self.now += 1_000;
+    }
+
+    fn push(&mut self, size_bytes: u16) {
+        self.brake.on_sent(self.now, u64::from(size_bytes), size_bytes < 200);
+        self.busy_us =
+            self.busy_us.max(self.now) + u64::from(size_bytes) * 8_000_000 / self.rate_bps;
+        self.waiting.push(Reported {
+            seq: 0,
+            size_bytes,
+            sent_us: self.now,
+            // The receiver's clock is another one.
+            received_us: self.busy_us + 7_000_000_000,
+            probe: 0,
+            sort: 0,
+        });
     }
 
     fn report(&mut self) {
@@ -57,7 +98,8 @@ impl Link {
             self.brake.on_row(&row);
         }
         let rtt_us = self.rtt_us + self.brake.queue_us.max(0) as Micros;
-        let verdict = self.brake.on_feedback(now, rtt_us, 0);
+        let open = self.open();
+        let verdict = self.brake.on_feedback(now, rtt_us, self.budget_bps, open);
         if verdict != Verdict::default() {
             self.verdicts.push((now, verdict));
         }
@@ -94,6 +136,38 @@ fn a_cliff_is_braked_at_before_the_queue_is_long() {
     assert!(braked - cliff <= 150_000 + RTT, "{} us", braked - cliff);
 }
 
+/// A picture of 6 kB every 50 ms and sound every 20 ms, unless the brake holds the pictures, over
+/// 3 Mb/s that become 120 kb/s; `phase_us` after a picture. Returns what was under way when they
+/// were held, and how long the last of it waits.
+fn cliff(phase_us: Micros, feedback_us: Micros) -> (u64, Micros) {
+    let mut link = Link::new(3_000_000);
+    link.phase_us = feedback_us;
+    link.budget_bps = 3_000_000;
+    link.rtt_us = 24_000;
+    for step in 0..3_000 {
+        link.talk(step, true);
+    }
+    for _ in 0..phase_us / 1_000 {
+        link.talk(link.now / 1_000, true);
+    }
+    link.rate_bps = 120_000;
+    let cliff = link.now;
+    while link.now < cliff + 500_000 && !link.brake.is_holding(link.now) {
+        link.talk(link.now / 1_000, true);
+    }
+    let waits_us = link.busy_us.saturating_sub(link.now);
+    (waits_us * 120_000 / 8_000_000, link.now - cliff)
+}
+
+#[test]
+fn a_cliff_is_seen_in_the_first_feedback() {
+    let phases = (0..100).map(|at| (at % 10 * 5_000, at / 10 * 5_000));
+    let seen: Vec<_> = phases.map(|(cliff_us, feedback_us)| cliff(cliff_us, feedback_us)).collect();
+    let worst = seen.iter().max().unwrap();
+    let mean = seen.iter().map(|(bytes, _)| bytes).sum::<u64>() / seen.len() as u64;
+    assert!(worst.0 < 18_000 && mean < 12_500, "{mean} {worst:?}");
+}
+
 #[test]
 fn what_is_on_a_long_way_is_not_waited_for() {
     let owed = |rtt_us| {
@@ -125,7 +199,7 @@ fn a_narrow_line_may_hold_a_key_frame_for_a_moment() {
         for (at, wait_us) in [(1_000_000, 0), (1_050_000, wait_us)] {
             brake.on_sent(at, 1_000, false);
             brake.on_row(&row(at, wait_us));
-            let verdict = brake.on_feedback(at + 100_000, RTT, budget_bps);
+            let verdict = brake.on_feedback(at + 100_000, RTT, budget_bps, Open::default());
             if verdict.queued_bytes.is_some() {
                 return true;
             }
@@ -164,20 +238,23 @@ fn silence_is_told_by_what_was_sent_and_ends_with_feedback() {
     };
     brake.on_sent(1_000_000, 100, false);
     brake.on_row(&row(1_000_000));
-    assert_eq!(brake.on_feedback(1_050_000, RTT, 0), Verdict::default());
+    assert_eq!(brake.on_feedback(1_050_000, RTT, 0, Open::default()), Verdict::default());
     brake.on_sent(1_060_000, 100, false);
     assert!(!brake.is_silent(1_360_000, 0));
     assert!(!brake.is_silent(1_660_000, 300_000), "three round trips");
     assert!(brake.is_silent(3_400_000, 0));
     assert_eq!(brake.code(), 2);
     assert_eq!(
-        brake.on_feedback(4_000_000, RTT, 0),
+        brake.on_feedback(4_000_000, RTT, 0, Open::default()),
         Verdict::default(),
         "about nothing that was sent"
     );
     assert!(brake.is_silent(4_000_000, 0));
     brake.on_row(&row(1_060_000));
-    assert_eq!(brake.on_feedback(4_400_000, RTT, 0).silent_for_us, Some(1_000_000));
+    assert_eq!(
+        brake.on_feedback(4_400_000, RTT, 0, Open::default()).silent_for_us,
+        Some(1_000_000)
+    );
     assert!(!brake.is_silent(4_400_000, 0));
 }
 
@@ -223,7 +300,7 @@ fn absurd_times_overflow_nothing() {
         for _ in 0..100 {
             brake.on_row(&row);
         }
-        brake.on_feedback(sent_us / 2, 0, 0);
+        brake.on_feedback(sent_us / 2, 0, 0, Open::default());
         brake.is_silent(u64::MAX, u64::MAX / 4);
     }
     assert!(brake.limit_bps() > 0);
