@@ -92,7 +92,13 @@ class Carried(NamedTuple):
 
 
 def judge(
-    now_s: float, elapsed_s: float, rates_bps: ArrayLike, top: ArrayLike, before: Carried
+    now_s: float,
+    elapsed_s: float,
+    rates_bps: ArrayLike,
+    top: ArrayLike,
+    before: Carried,
+    *,
+    is_filled: ArrayLike = True,
 ) -> Carried:
     """Find what each publisher's line carries.
 
@@ -102,6 +108,8 @@ def judge(
         rates_bps: (t, MAX_LAYERS) what came of each layer lately, 0 = nothing.
         top: (t,) highest layer that anybody wants and the track has; -1 = none.
         before: of the last call.
+        is_filled: (t,) whether what is let through takes about what it may. Where it does not, one
+            layer more is not tried.
 
     Returns:
         The verdict.
@@ -126,6 +134,7 @@ def judge(
     is_well = is_judged & (starved_s <= 0.0) & (age_s >= PROVEN_S)
     is_limited = wanted > before.limit
     is_tried = is_limited & ~is_stopped & (age_s >= before.wait_s) & (upper > 0.0)
+    is_tried &= np.asarray(is_filled, np.bool_)
     limit = np.where(is_stopped, sent - 1, np.where(is_tried, before.limit + 1, before.limit))
     # The wait counts for the next stop, and doubles with it.
     longer_s = np.minimum(before.wait_s * 2, MAX_WAIT_S)

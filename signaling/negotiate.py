@@ -68,6 +68,18 @@ class ClientOffers:
             self._repeat_s = _FIRST_REPEAT_S
         return answer
 
+    def limit_layers(self, mid: str, count: int) -> bool:
+        """Says how many layers of a track the client may send, lowest first; 0 = all.
+
+        Returns whether it has been told, which takes an offer of its own. One that we cannot ask
+        for offers (dual mode) is told whenever it makes one.
+        """
+        self.session.limit_layers(mid, count)
+        if self.session.told_layers(mid) == count:
+            return True
+        self.request()
+        return False
+
     def request(self) -> None:
         """Something waits for a negotiation. Cheap, idempotent, coalesced."""
         if self._send_requirement is None or self._is_closed or self._request_timer is not None:

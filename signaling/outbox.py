@@ -29,6 +29,10 @@ class Connection(Protocol):
     def unsent_bytes(self) -> int:
         """Bytes taken by `send` and not yet written to the socket. Signaling bounds it."""
 
+    @property
+    def num_losses(self) -> int:
+        """Packets of its that are known to have been lost, in either direction; 0 if unknown."""
+
     def send(self, data: bytes) -> None:
         """Queues one binary frame. Never blocks, never raises; a no-op once closed."""
 
@@ -88,6 +92,11 @@ class Outbox:
             update = rtc.ParticipantUpdate(participants=self._held.values())
             self._held = {}
             self.send(rtc.SignalResponse(update=update))
+
+    @property
+    def num_losses(self) -> int:
+        """Packets that the connection has lost, as far as the system tells."""
+        return 0 if self.is_closed else self._connection.num_losses
 
     @property
     def is_lagging(self) -> bool:

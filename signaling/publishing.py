@@ -14,6 +14,7 @@ from signaling.hooks import call_hooks
 from signaling.participant import Participant
 from signaling.rights import may_publish
 from signaling.room import Room
+from signaling.sending import WEAK_START_BPS, count_first_layers, is_weak, limit_sound_bps
 from signaling.track import (
     PendingTrack,
     PublishedTrack,
@@ -103,13 +104,15 @@ class SectionClaims:
             return Refusal("no common codec")
         del self._participant.pending[pending.request.cid]
         self._claimed.append((pending, offered))
-        features = pending.request.audio_features
+        if offered.kind == "audio":
+            return _claim_sound(pending)
+        is_slow = is_weak(self._participant)
+        if is_slow and pending.info.simulcast:
+            pending.first_layers = count_first_layers(pending.info)
         return TrackClaim(
             codecs=pending.wanted_codecs,
-            uses_dtx=models.AudioTrackFeature.TF_NO_DTX not in features,
-            is_stereo=pending.request.stereo or models.AudioTrackFeature.TF_STEREO in features,
-            # Encrypted end to end, RED's headers are not readable either.
-            allows_red=not pending.request.disable_red and not pending.info.encryption,
+            layers=pending.first_layers,
+            start_bps=WEAK_START_BPS if is_slow else 0,
         )
 
     def _find(self, offered: OfferedTrack) -> PendingTrack | None:
@@ -137,7 +140,23 @@ class SectionClaims:
                 continue
             codecs = _likely_codecs(pending, offered)
             describe_media(pending.info, offered, codecs[0], has_rids=len(source.specs) > 1)
-            publish(room, self._participant, pending.info, source, codecs=codecs, mid=offered.mid)
+            track = publish(
+                room, self._participant, pending.info, source, codecs=codecs, mid=offered.mid
+            )
+            track.first_layers = pending.first_layers
+
+
+def _claim_sound(pending: PendingTrack) -> TrackClaim:
+    features = pending.request.audio_features
+    is_stereo = pending.request.stereo or models.AudioTrackFeature.TF_STEREO in features
+    return TrackClaim(
+        codecs=pending.wanted_codecs,
+        uses_dtx=models.AudioTrackFeature.TF_NO_DTX not in features,
+        is_stereo=is_stereo,
+        # Encrypted end to end, RED's headers are not readable either.
+        allows_red=not pending.request.disable_red and not pending.info.encryption,
+        sound_bps=limit_sound_bps(pending.info, is_stereo=is_stereo),
+    )
 
 
 def _likely_codecs(pending: PendingTrack, offered: OfferedTrack) -> tuple[Codec, ...]:

@@ -41,10 +41,15 @@ def sid_hint(kind: models.TrackType, source: models.TrackSource) -> str:
 
 @dataclass
 class PendingTrack:
-    """An add_track that no m-section has claimed yet."""
+    """An add_track that no m-section has claimed yet.
+
+    Attributes:
+        first_layers: see `PublishedTrack`.
+    """
 
     request: rtc.AddTrackRequest
     info: models.TrackInfo
+    first_layers: int = 0
 
     @property
     def cids(self) -> list[str]:
@@ -66,6 +71,7 @@ class PublishedTrack:
         codecs: what its packets may carry; a subscriber must be able to take one of them.
         mid: its section on the publisher's connection; empty for local tracks.
         demand: which layers are wanted by anybody.
+        first_layers: how many layers it was let send at first, lowest first; 0 = all.
         was_subscribed: the publisher was told that somebody receives it.
         subscribers: sids of the participants that have a subscription.
     """
@@ -76,6 +82,7 @@ class PublishedTrack:
     demand: LayerDemand
     codecs: tuple[Codec, ...] = ()
     mid: str = ""
+    first_layers: int = 0
     was_subscribed: bool = False
     subscribers: set[str] = field(default_factory=set)
 

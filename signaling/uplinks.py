@@ -1,6 +1,8 @@
-"""Publishers whose lines do not carry all their layers are told how much to send.
+"""Publishers whose lines do not carry all their layers are told which to send.
 
-What they carry is judged by `bandwidth.uplink` from what arrives of each layer.
+What they carry is judged by `bandwidth.uplink` from what arrives of each layer. Where we can ask
+for an offer, our answer pauses the layers above; until that is answered, and where we cannot, a
+limit for the whole line keeps them off.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from bandwidth.uplink import Carried, find_limit_bps, judge
 if TYPE_CHECKING:
     from sfu.stats import MediaSnapshot, Rows
     from sfu.transport import Transport
+    from signaling.negotiate import ClientOffers
     from signaling.room import Room
     from signaling.track import PublishedTrack
 
@@ -32,9 +35,14 @@ _SMOOTHING = 0.2
 """Weight of the newest measure of what else comes on a line: a limit follows within seconds."""
 
 
+_FILLED = 0.75
+"""Of what the highest layer that is not paused announces: then one more may fit."""
+
+
 class _Line(NamedTuple):
     track: PublishedTrack
     transport: Transport
+    offers: ClientOffers | None
     top: int
     rates_bps: list[float]
 
@@ -55,22 +63,36 @@ class Uplinks:
         """Look at all lines, and tell publishers what has changed."""
         elapsed_s, self._at_s = max(now_s - self._at_s, 1e-3), now_s
         lines = _lines(rooms, _rates(snapshot.encodings))
-        self._align([line.track.sid for line in lines], now_s)
+        self._align(lines, now_s)
         received_bps = self._measure(snapshot.transports, elapsed_s)
         limits: dict[int, float] = {}
         if lines:
             rates = [line.rates_bps for line in lines]
             top = [line.top for line in lines]
-            self._carried = judge(now_s, elapsed_s, rates, top, self._carried)
+            is_filled = self._find_filled(lines)
+            self._carried = judge(now_s, elapsed_s, rates, top, self._carried, is_filled=is_filled)
             other = self._find_other(lines, received_bps)
             announced = [_announced(line.track) for line in lines]
             found = find_limit_bps(self._carried, top, rates, announced, other)
-            for line, limit_bps in zip(lines, found.tolist(), strict=True):
-                if limit_bps > 0:
+            for line, limit_bps, limit in zip(
+                lines, found.tolist(), self._carried.limit.tolist(), strict=True
+            ):
+                is_told = _pause_above(line, limit)
+                if limit_bps > 0 and not is_told:
                     handle = line.transport.handle
                     limit_bps = self._hold(line, limit_bps)
                     limits[handle] = min(limit_bps, limits.get(handle, limit_bps))
         self._tell({line.transport.handle: line.transport for line in lines}, limits)
+
+    def _find_filled(self, lines: list[_Line]) -> list[bool]:
+        """Where layers are paused those below may take what they like; others we keep short."""
+        limits = self._carried.limit.tolist()
+        return [
+            line.offers is None
+            or limit >= line.track.encoding_count
+            or line.rates_bps[limit] >= _FILLED * _announced(line.track)[limit]
+            for line, limit in zip(lines, limits, strict=True)
+        ]
 
     def _find_other(self, lines: list[_Line], received_bps: dict[int, float]) -> list[float]:
         """What comes beside each track on its line, smoothed: layers are measured by the second."""
@@ -101,14 +123,18 @@ class Uplinks:
             if abs(limit_bps - before_bps) > _NEWS_SHARE * limit_bps:
                 transport.limit_uplink(int(limit_bps))
 
-    def _align(self, sids: list[str], now_s: float) -> None:
-        """Rows in the order of the tracks; a new one knows nothing."""
+    def _align(self, lines: list[_Line], now_s: float) -> None:
+        """Rows in the order of the tracks; a new one knows what its first answer said."""
+        sids = [line.track.sid for line in lines]
         if sids == self._sids:
             return
         row_of = {sid: row for row, sid in enumerate(self._sids)}
         new_row = len(self._sids)
         both = self._carried.join(Carried.start(1, now_s))
         self._carried = both.take([row_of.get(sid, new_row) for sid in sids])
+        for row, line in enumerate(lines):
+            if line.track.first_layers and line.track.sid not in row_of:
+                self._carried.limit[row] = line.track.first_layers - 1
         self._sids = sids
 
     def _measure(self, rows: Rows, elapsed_s: float) -> dict[int, float]:
@@ -129,6 +155,7 @@ def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
         _Line(
             track,
             track.source.transport,
+            _offers_of(room, track),
             min(track.demand.top, track.encoding_count - 1),
             rates.get(track.source.handle, none),
         )
@@ -139,6 +166,21 @@ def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
         and not track.info.muted
         and track.source.transport is not None
     ]
+
+
+def _offers_of(room: Room, track: PublishedTrack) -> ClientOffers | None:
+    """Of a publisher that we can ask for an offer."""
+    publisher = room.by_sid.get(track.publisher_sid)
+    link = publisher.link if publisher is not None else None
+    return link.publisher if link is not None and link.is_single and not link.is_closed else None
+
+
+def _pause_above(line: _Line, limit: int) -> bool:
+    """Lets the publisher know which layers its line carries; returns whether it does know."""
+    if line.offers is None:
+        return False
+    is_all = limit >= line.track.encoding_count - 1
+    return line.offers.limit_layers(line.track.mid, 0 if is_all else limit + 1)
 
 
 def _announced(track: PublishedTrack) -> list[float]:

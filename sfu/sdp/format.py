@@ -27,8 +27,10 @@ def format_media(media: MediaDescription) -> list[str]:
     lines = [
         f"m={media.kind} {media.port} {media.protocol} {' '.join(media.formats)}",
         "c=IN IP4 0.0.0.0",
-        *format_transport(media.transport),
     ]
+    if media.bandwidth_bps is not None:
+        lines.append(f"b=TIAS:{media.bandwidth_bps}")
+    lines += format_transport(media.transport)
     if media.mid:
         lines.append(f"a=mid:{media.mid}")
     if media.is_bundle_only:

@@ -124,7 +124,8 @@ class MediaDescription:
     """One m-section.
 
     `formats` is the m-line's list as it stands; `payloads` holds those of them that have an rtpmap,
-    in m-line order. `direction` is what the section says (or inherits); absent means sendrecv.
+    in m-line order. `bandwidth_bps` is written as `b=TIAS` (RFC 3890), and not read. `direction` is
+    what the section says (or inherits); absent means sendrecv.
     """
 
     kind: str
@@ -148,6 +149,7 @@ class MediaDescription:
     ssrc_groups: tuple[SsrcGroup, ...] = ()
     sctp_port: int | None = None
     max_message_size_bytes: int | None = None
+    bandwidth_bps: int | None = None
 
     @property
     def is_rejected(self) -> bool:

@@ -18,6 +18,7 @@ from sfu.session.section import (
     describe_rtp,
     is_data,
     is_rtp,
+    note_answered,
 )
 from sfu.session.state import MAX_MESSAGE_BYTES, SessionState
 from sfu.session.tracks import ClaimTrack, OfferedTrack, Refusal
@@ -54,6 +55,7 @@ class Answerer:
             self._order_formats(section)
         answers = [self._describe(section) for section in state.sections]
         for section in state.sections:
+            note_answered(section)
             state.start_sink(section)
         role = "active" if state.dtls_role == "client" else "passive"
         return state.describe(answers, role).to_sdp()
@@ -167,6 +169,7 @@ class Answerer:
                 section.is_refused = True
             elif verdict is not None:
                 section.claim = verdict
+                section.layers = verdict.layers
                 self._publish(section, section.offered)
         if section.claim is None:
             return

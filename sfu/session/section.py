@@ -28,7 +28,8 @@ _FEEDBACK = frozenset({"nack", "nack pli", "ccm fir", "transport-cc", "goog-remb
 _TWCC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 SCTP_PORT = 5000
 # Opus parameters that are not echoed.
-_DECIDED = ("stereo", "usedtx", "useinbandfec")
+_DECIDED = ("stereo", "usedtx", "useinbandfec", "maxaveragebitrate")
+_START = "x-google-start-bitrate"
 
 
 @dataclass(slots=True)
@@ -45,6 +46,10 @@ class Section:
             must be seen inactive once before it is used again, or no new track appears at the peer.
         is_dead: rejected; it stays with port 0.
         past_track_ids: every track that an offerer has sent in it.
+        layers: how many of its layers the peer may send, lowest first; 0 = all.
+        told_layers: what our last answer said of that.
+        told_paused: the layers that it paused.
+        is_sound_told: our last answer bounded its sound.
     """
 
     mid: str
@@ -60,6 +65,10 @@ class Section:
     is_draining: bool = False
     is_dead: bool = False
     past_track_ids: set[str] = field(default_factory=set)
+    layers: int = 0
+    told_layers: int = 0
+    told_paused: frozenset[str] = frozenset()
+    is_sound_told: bool = False
 
     @property
     def is_held(self) -> bool:
@@ -78,6 +87,11 @@ class Section:
             and self.subscription is None
             and not self.is_draining
         )
+
+    @property
+    def has_layer_news(self) -> bool:
+        """Whether the peer has not been told yet which layers it may send."""
+        return self.source is not None and self.layers != self.told_layers
 
     def supports(self, codecs: tuple[Codec, ...]) -> bool:
         """Whether any of the codecs was offered here; no codecs = any will do."""
@@ -157,8 +171,17 @@ def describe_rtp(section: Section, protocol: str, direction: str) -> MediaDescri
     if media.sends and section.subscription is not None:
         _add_stream(media, section.subscription)
     elif media.receives and section.offered is not None and section.remote is not None:
-        _add_layers(media, section.remote, section.offered)
+        _add_layers(media, section, section.remote, section.offered)
+        if section.claim is not None and section.claim.sound_bps:
+            media.bandwidth_bps = section.claim.sound_bps
     return media
+
+
+def note_answered(section: Section) -> None:
+    """Our answer is on its way: what it said will not be said again as news."""
+    section.told_paused = _paused(section)
+    section.told_layers = section.layers
+    section.is_sound_told = section.claim is not None and section.claim.sound_bps > 0
 
 
 def _answer_payloads(section: Section) -> list[PayloadFormat]:
@@ -195,6 +218,10 @@ def _answer_fmtp(section: Section, entry: AcceptedFormat) -> str:
     `stereo` and `usedtx` say what their writer would like to get (RFC 7587 §6.1), so the peer's own
     values are never echoed. In-band FEC is always of use: every decoder that hears it can use it.
     """
+    start_bps = section.claim.start_bps if section.claim is not None else 0
+    if not entry.codec.is_audio and start_bps:
+        kept = [part for part in entry.format.fmtp.split(";") if part and _START not in part]
+        return ";".join([*kept, f"{_START}={start_bps // 1000}"])
     if entry.codec is not Codec.OPUS:
         return entry.format.fmtp
     kept = [
@@ -207,6 +234,10 @@ def _answer_fmtp(section: Section, entry: AcceptedFormat) -> str:
         kept.append("usedtx=1")
     if section.claim is not None and section.claim.is_stereo:
         kept.append("stereo=1")
+    if section.claim is not None and section.claim.sound_bps and section.is_sound_told:
+        # Not in the first answer: libwebrtc takes `b=` after it has set its codec up, and reckons
+        # with it only when the codec changes (`webrtc_voice_engine.cc`, UpdateSendCodecSpec).
+        kept.append(f"maxaveragebitrate={section.claim.sound_bps}")
     return ";".join(kept)
 
 
@@ -221,9 +252,28 @@ def _add_stream(media: MediaDescription, subscription: Subscription) -> None:
     media.ssrcs = {ssrc: {"cname": stream, "msid": f"{stream} {track}"} for ssrc in ssrcs}
 
 
-def _add_layers(media: MediaDescription, remote: MediaDescription, offered: OfferedTrack) -> None:
-    """Accepts the offered layers in the offer's order (RFC 8853 §5.3.2)."""
+def _add_layers(
+    media: MediaDescription, section: Section, remote: MediaDescription, offered: OfferedTrack
+) -> None:
+    """Accepts the offered layers in the offer's order (RFC 8853 §5.3.2), some of them paused."""
     accepted = [rid for rid in offered_rids(remote) if rid in offered.rids]
     media.rids = tuple(Rid(rid, "recv") for rid in accepted)
     if accepted and remote.simulcast is not None and remote.simulcast.send:
-        media.simulcast = Simulcast(recv=tuple((rid,) for rid in accepted))
+        paused = _paused(section)
+        marked = [f"~{rid}" if rid in paused else rid for rid in accepted]
+        media.simulcast = Simulcast(recv=tuple((rid,) for rid in marked))
+
+
+def _paused(section: Section) -> frozenset[str]:
+    """The layers that we stop, and those that the peer has stopped itself.
+
+    libwebrtc takes a layer that an answer does not pause for one that is to be sent
+    (`sdp_offer_answer.cc`, UpdateSimulcastLayerStatusInSender), and offers those paused that we
+    have paused.
+    """
+    if section.offered is None or section.remote is None or section.remote.simulcast is None:
+        return frozenset()
+    streams = section.remote.simulcast.send
+    own = {stream[0][1:] for stream in streams if stream[0].startswith("~")} - section.told_paused
+    stopped = section.offered.rids[section.layers :] if section.layers else ()
+    return frozenset(stopped) | own

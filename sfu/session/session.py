@@ -79,8 +79,12 @@ class Session:
 
     @property
     def has_pending(self) -> bool:
-        """Whether something waits for a negotiation: a new subscription, or a removed one."""
-        return bool(self._state.waiting()) or any(s.is_draining for s in self._state.sections)
+        """Whether something waits for a negotiation: a new subscription, a removed one, or news for
+        the peer of which layers it may send."""
+        sections = self._state.sections
+        return bool(self._state.waiting()) or any(
+            section.is_draining or section.has_layer_news for section in sections
+        )
 
     @property
     def is_negotiating(self) -> bool:
@@ -215,6 +219,21 @@ class Session:
             if section.subscription is subscription:
                 self._state.vacate(section)
                 section.is_draining = not section.is_dead
+
+    def limit_layers(self, mid: str, count: int) -> None:
+        """Says how many layers of a published track the peer may send; 0 = all.
+
+        It hears of it in our next answer, as paused layers (RFC 8853 §5.2), and goes on with the
+        others meanwhile. Only for an answerer; nothing happens where nothing is published.
+        """
+        section = self._state.section_by_mid(mid)
+        if self._answerer is not None and section is not None and section.source is not None:
+            section.layers = count
+
+    def told_layers(self, mid: str) -> int:
+        """How many layers of a published track our last answer let the peer send; 0 = all."""
+        section = self._state.section_by_mid(mid)
+        return section.told_layers if section is not None else 0
 
     def needs_sections(self) -> tuple[int, int]:
         """How many more audio and video sections the peer must add, beyond those it has.

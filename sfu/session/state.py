@@ -217,6 +217,8 @@ class SessionState:
         """Ends what the peer published in a section."""
         source, section.source = section.source, None
         section.claim = None
+        section.layers, section.told_layers, section.is_sound_told = 0, 0, False
+        section.told_paused = frozenset()
         if source is not None:
             source.close()
             if self.on_unpublished is not None:

@@ -166,6 +166,7 @@ class BenchConnection:
 
     def __init__(self) -> None:
         self.unsent_bytes = 0
+        self.num_losses = 0
         self.frames: list[bytes] = []
         self.closed: int | None = None
 

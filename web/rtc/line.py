@@ -4,8 +4,8 @@ TCP doubles its patience with every loss: at 30 % a join waits many seconds for 
 things help that need nothing of the client. The first answer leaves as few packets as possible.
 Waiting does not double while little is under way, and never passes a second. A congestion control
 that does not take loss for congestion is used where the system has one. And while something is not
-acknowledged, small pings follow it: each makes the client report what it lacks, and a report that
-arrives brings the packet again after a round trip instead of a timeout (RACK, RFC 8985).
+acknowledged, small frames follow it: each makes the client's system report what it lacks, and such
+a report brings the packet again after a round trip instead of a timeout (RACK, RFC 8985).
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ import struct
 import termios
 from typing import Final, Protocol
 
-__all__ = ["NUDGE_PAUSES_S", "Line"]
+__all__ = ["NUDGE_BYTES", "NUDGE_PAUSES_S", "Line"]
 
 NUDGE_PAUSES_S: Final = (0.15, *[0.1] * 20)
-"""Pauses before the pings that follow a message which is not acknowledged."""
+"""Pauses before the nudges that follow a message which is not acknowledged."""
+NUDGE_BYTES: Final = 2
+"""Of an empty frame. What is missing of the nudges themselves calls for no other: on a long way
+there is always one that cannot have been confirmed yet."""
 _SILENCE_MS: Final = 35_000
 # Linux numbers that Python's socket module does not know.
 _TCP_THIN_LINEAR_TIMEOUTS: Final = 16
 _TCP_RTO_MAX_MS: Final = 44  # Linux 6.15
+_TCP_INFO: Final = 11
+# Of `struct tcp_info` (linux/tcp.h): segments sent again, and segments that came out of order.
+_TOTAL_RETRANS: Final = struct.Struct("@100xI")
+_OUT_OF_ORDER: Final = struct.Struct("@224xI")
 _OPTIONS: Final = (
     (_TCP_THIN_LINEAR_TIMEOUTS, 1),
     (_TCP_RTO_MAX_MS, 1000),
@@ -38,6 +45,8 @@ class _Socket(Protocol):
     def fileno(self) -> int: ...
 
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
+
+    def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
 
 
 class Line:
@@ -62,16 +71,30 @@ class Line:
             self._is_corked = False
             self._set(getattr(socket, "TCP_CORK", 3), 0)
 
-    def has_unacknowledged(self) -> bool:
-        """Whether the client's system has not confirmed everything yet."""
+    def unacknowledged_bytes(self) -> int:
+        """How much of what was sent the client's system has not confirmed yet."""
         if self._socket is None:
-            return False
+            return 0
         try:
             # SIOCOUTQ, under its terminal name: bytes sent and not acknowledged.
             answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         except (OSError, ValueError):  # closed meanwhile
-            return False
-        return bool(struct.unpack("i", answer)[0] > 0)
+            return 0
+        return int(struct.unpack("i", answer)[0])
+
+    def num_losses(self) -> int:
+        """Segments that we sent again, and segments that came out of order: those before them were
+        lost, but on the rare line that reorders. 0 where the system does not tell."""
+        if self._socket is None:
+            return 0
+        try:
+            info = self._socket.getsockopt(
+                socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", _TCP_INFO), _OUT_OF_ORDER.size
+            )
+        except OSError:
+            return 0
+        fields = (_TOTAL_RETRANS, _OUT_OF_ORDER)
+        return sum(int(field.unpack_from(info)[0]) for field in fields if len(info) >= field.size)
 
     def _set(self, option: int, value: int | bytes) -> bool:
         if self._socket is None:

@@ -8,7 +8,7 @@ from session_peer import Peer, claim_all, hold
 
 from sfu.codecs import AcceptedFormat, CodecPolicy
 from sfu.ids import Codec
-from sfu.sdp import parse_sdp
+from sfu.sdp import SessionDescription, parse_sdp
 from sfu.sdp.model import PayloadFormat
 from sfu.session import OfferedTrack, Refusal, TrackClaim
 from sfu.session.section import Section
@@ -108,6 +108,67 @@ def test_sound_encrypted_end_to_end_never_leaves_as_red() -> None:
     assert [payload.codec for payload in section.sink_payloads()] == [Codec.OPUS, Codec.RED]
     subscription.allows_red = False
     assert [payload.codec for payload in section.sink_payloads()] == [Codec.OPUS]
+
+
+def test_sound_is_bounded_at_once_and_again_in_the_next_answer() -> None:
+    peer = Peer()
+    claim = TrackClaim(sound_bps=32_000)
+    first = peer.session.handle_offer(read_sdp("js_dual_publish_offer"), lambda t: claim)
+    assert first.count("b=TIAS:32000") == 2 and "maxaveragebitrate" not in first
+    second = peer.session.handle_offer(read_sdp("js_dual_publish_offer"), lambda t: claim)
+    assert "maxaveragebitrate=32000" in second and "b=TIAS:32000" in second
+    assert "b=TIAS" not in Peer().session.handle_offer(
+        read_sdp("js_dual_publish_offer"), lambda t: TrackClaim()
+    )
+
+
+def test_where_a_sender_starts_may_be_said() -> None:
+    offer = read_sdp("js_dual_publish_offer")
+    answer = Peer().session.handle_offer(offer, lambda t: TrackClaim(start_bps=300_000))
+    assert "x-google-start-bitrate=1000" in offer and "start-bitrate=1000" not in answer
+    assert "a=fmtp:96 x-google-start-bitrate=300\r\n" in answer
+    assert "profile-level-id=42e01f" in answer, "other parameters stay"
+    assert "start-bitrate" not in answer[answer.index("m=audio") : answer.index("m=video")]
+
+
+def layers_of(answer: SessionDescription) -> tuple[tuple[str, ...], ...]:
+    simulcast = answer.media[2].simulcast
+    assert simulcast is not None
+    return simulcast.recv
+
+
+def test_layers_are_paused_from_the_top_and_come_back() -> None:
+    peer = Peer()
+    first = peer.offer("js_dual_publish_offer", lambda t: TrackClaim(layers=1))
+    assert layers_of(first) == (("q",), ("~h",), ("~f",))
+    assert not peer.session.has_pending and peer.session.told_layers("2") == 1
+    # libwebrtc offers as paused what an answer has paused.
+    paused = read_sdp("js_dual_publish_offer").replace("send q;h;f", "send q;~h;~f")
+    assert "~h" in paused
+    assert layers_of(peer.offer(paused)) == (("q",), ("~h",), ("~f",))
+    peer.session.limit_layers("2", 2)
+    assert peer.session.has_pending and peer.session.needs_sections() == (0, 0)
+    assert layers_of(peer.offer(paused)) == (("q",), ("h",), ("~f",))
+    peer.session.limit_layers("2", 0)
+    assert layers_of(peer.offer(paused.replace("~h", "h"))) == (("q",), ("h",), ("f",))
+    assert not peer.session.has_pending
+    assert [name for name, _ in peer.log] == ["published", "published"], "the track is the same"
+
+
+def test_a_layer_that_the_peer_itself_has_stopped_stays_so() -> None:
+    paused = read_sdp("js_dual_publish_offer").replace("send q;h;f", "send q;h;~f")
+    peer = Peer()
+    assert layers_of(peer.offer(paused)) == (("q",), ("h",), ("~f",))
+    peer.session.limit_layers("2", 1)
+    assert layers_of(peer.offer(paused)) == (("q",), ("~h",), ("~f",))
+
+
+def test_layers_of_nothing_published_are_nothing() -> None:
+    peer = Peer()
+    peer.offer("js_dual_publish_offer", hold)
+    peer.session.limit_layers("2", 1)
+    peer.session.limit_layers("99", 1)
+    assert not peer.session.has_pending and peer.session.told_layers("99") == 0
 
 
 def test_red_is_answered_first_when_policy_and_claim_allow_it() -> None:

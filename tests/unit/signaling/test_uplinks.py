@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from livekit.protocol import models
-from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench
+from livekit.protocol import models, rtc
+from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench, Client
 
 from bandwidth.uplink import BELOW_SHARE, FIRST_WAIT_S, GRACE_S
 from signaling.uplinks import Uplinks
@@ -25,22 +25,30 @@ def bench() -> Bench:
 class Watch:
     """Alice publishes three layers and sound; her line is looked at twice a second."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, *, is_single: bool = False) -> None:
         self.bench = bench
         self.tracks: list[Any] = []
         self.uplinks = Uplinks()
         self.now_s = 0.0
         self.received = 0
+        self.is_single = is_single
+        self.people: dict[str, Any] = {}
         self.alice = self.publish("alice")
 
-    def publish(self, name: str) -> Any:
-        client = self.bench.connected(name)
+    def publish(self, name: str, *, num_losses: int = 0) -> Any:
+        client = self.bench.connected(name, single=self.is_single)
+        client.connection.num_losses = num_losses
         sid = client.publish(name, "video", rids=RIDS)
         (transport,) = [one for one in client.transports if one.sources]
         source = transport.sources[-1]
         info = models.TrackInfo(layers=[models.VideoLayer(bitrate=rate) for rate in ANNOUNCED])
+        participant = client.peer._participant
+        self.people[client.sid] = participant
         track = SimpleNamespace(
             sid=sid,
+            publisher_sid=client.sid,
+            mid=participant.tracks[sid].mid,
+            first_layers=participant.tracks[sid].first_layers,
             info=info,
             source=source,
             is_video=True,
@@ -48,7 +56,7 @@ class Watch:
             demand=SimpleNamespace(top=2),
         )
         self.tracks.append(track)
-        return SimpleNamespace(track=track, transport=transport)
+        return SimpleNamespace(track=track, transport=transport, client=client)
 
     def run(self, seconds: float, *rates_bps: int) -> None:
         for _ in range(int(seconds * 2)):
@@ -58,7 +66,8 @@ class Watch:
 
     @property
     def room(self) -> Any:
-        return SimpleNamespace(tracks={track.sid: track for track in self.tracks})
+        tracks = {track.sid: track for track in self.tracks}
+        return SimpleNamespace(tracks=tracks, by_sid=self.people)
 
     def snapshot(self, rates_bps: tuple[int, ...]) -> Any:
         encodings = np.zeros(len(rates_bps), ENCODING_ROW)
@@ -86,6 +95,45 @@ def test_a_sender_whose_top_layer_starves_is_limited_to_the_layers_below(bench: 
     assert watch.alice.transport.uplink_limit_bps == limit_bps
     watch.run(2, 150_000, 400_000, 0)
     assert watch.alice.transport.uplink_limit_bps == 0, "another try"
+
+
+def asked(watch: Watch) -> Client:
+    """Alice's client, once it was asked for an offer."""
+    watch.bench.clock.advance(0.1)
+    client: Client = watch.alice.client
+    assert client.last("media_sections_requirement") == rtc.MediaSectionsRequirement()
+    client.clear()
+    return client
+
+
+def test_one_that_can_be_asked_for_an_offer_is_told_to_pause_the_layer(bench: Bench) -> None:
+    watch = Watch(bench, is_single=True)
+    watch.alice.client.clear()
+    watch.run(GRACE_S + 1, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps > 0, "until it has been told"
+    client = asked(watch)
+    client.offer()
+    assert "a=simulcast:recv q;h;~f" in client.last("answer").sdp
+    watch.run(1, 150_000, 450_000, 0)
+    assert watch.alice.transport.uplink_limit_bps == 0
+    watch.run(2 * FIRST_WAIT_S, 150_000, 200_000, 0)
+    assert "media_sections_requirement" not in client.kinds(), "nothing is left for another one"
+    watch.run(1, 150_000, 450_000, 0)
+    asked(watch).offer()
+    assert "a=simulcast:recv q;h;f" in client.last("answer").sdp
+
+
+def test_what_a_line_began_without_is_tried_after_a_while(bench: Bench) -> None:
+    watch = Watch(bench, is_single=True)
+    watch.tracks.clear()
+    bob = watch.alice = watch.publish("bob", num_losses=2)
+    assert "a=simulcast:recv q;~h;~f" in bob.client.last("answer").sdp
+    bob.client.clear()
+    watch.run(FIRST_WAIT_S - 1, 300_000, 0, 0)
+    assert "media_sections_requirement" not in bob.client.kinds()
+    watch.run(2, 300_000, 0, 0)
+    asked(watch).offer()
+    assert "a=simulcast:recv q;h;~f" in bob.client.last("answer").sdp
 
 
 def test_a_strong_publisher_is_never_limited(bench: Bench) -> None:
