@@ -4,8 +4,9 @@ TCP doubles its patience with every loss: at 30 % a join waits many seconds for 
 things help that need nothing of the client. The first answer leaves as few packets as possible.
 Waiting does not double while little is under way, and never passes a second. A congestion control
 that does not take loss for congestion is used where the system has one. And while something is not
-acknowledged, small frames follow it: each makes the client's system report what it lacks, and such
-a report brings the packet again after a round trip instead of a timeout (RACK, RFC 8985).
+acknowledged, small pings follow it: each makes the client report what it lacks, and a report that
+arrives brings the packet again after a round trip instead of a timeout (RACK, RFC 8985). What the
+client answers does the same for what it sent itself, so pongs that call for no answer would not do.
 """
 
 from __future__ import annotations
@@ -16,13 +17,10 @@ import struct
 import termios
 from typing import Final, Protocol
 
-__all__ = ["NUDGE_BYTES", "NUDGE_PAUSES_S", "Line"]
+__all__ = ["NUDGE_PAUSES_S", "Line"]
 
 NUDGE_PAUSES_S: Final = (0.15, *[0.1] * 20)
-"""Pauses before the nudges that follow a message which is not acknowledged."""
-NUDGE_BYTES: Final = 2
-"""Of an empty frame. What is missing of the nudges themselves calls for no other: on a long way
-there is always one that cannot have been confirmed yet."""
+"""Pauses before the pings that follow a message which is not acknowledged."""
 _SILENCE_MS: Final = 35_000
 # Linux numbers that Python's socket module does not know.
 _TCP_THIN_LINEAR_TIMEOUTS: Final = 16
@@ -71,16 +69,16 @@ class Line:
             self._is_corked = False
             self._set(getattr(socket, "TCP_CORK", 3), 0)
 
-    def unacknowledged_bytes(self) -> int:
-        """How much of what was sent the client's system has not confirmed yet."""
+    def has_unacknowledged(self) -> bool:
+        """Whether the client's system has not confirmed everything yet."""
         if self._socket is None:
-            return 0
+            return False
         try:
             # SIOCOUTQ, under its terminal name: bytes sent and not acknowledged.
             answer = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         except (OSError, ValueError):  # closed meanwhile
-            return 0
-        return int(struct.unpack("i", answer)[0])
+            return False
+        return bool(struct.unpack("i", answer)[0] > 0)
 
     def num_losses(self) -> int:
         """Segments that we sent again, and segments that came out of order: those before them were

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
-from web.rtc.line import NUDGE_BYTES, NUDGE_PAUSES_S, Line
+from web.rtc.line import NUDGE_PAUSES_S, Line
 
 PING_EVERY_S = 10.0
 SILENCE_S = 35.0
@@ -102,21 +102,16 @@ class SocketConnection:
             self._abort()
 
     async def _wait(self) -> None:
-        """Wait for something to send; see `web.rtc.line` for the nudges meanwhile.
-
-        They are pongs that nobody has asked for (RFC 6455 §5.5.3). A ping would be answered, and a
-        client that sends small messages one after the other (Nagle's algorithm, which SDKs leave
-        on) would hold back its next one, or the end of an offer, until that answer is confirmed.
-        """
-        for number, pause_s in enumerate(NUDGE_PAUSES_S):
+        """Wait for something to send; see `web.rtc.line` for the pings meanwhile."""
+        for pause_s in NUDGE_PAUSES_S:
             try:
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
                     return
             except TimeoutError:
-                if self._line.unacknowledged_bytes() <= number * NUDGE_BYTES:
+                if not self._line.has_unacknowledged():
                     break
-                await self._ws.pong()
+                await self._ws.ping()
         await self._wake.wait()
 
     async def ping(self, now_s: Callable[[], float]) -> None:

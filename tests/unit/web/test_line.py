@@ -1,4 +1,4 @@
-"""The TCP settings of a signalling connection, and the nudges that follow what is not confirmed."""
+"""The TCP settings of a signalling connection, and the pings that follow what is not confirmed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 from virtual_loop import pass_virtual, run_virtual
 
 from web.rtc import line as line_module
-from web.rtc.line import NUDGE_BYTES, NUDGE_PAUSES_S, Line
+from web.rtc.line import NUDGE_PAUSES_S, Line
 from web.rtc.socket import SocketConnection
 
 CORK = 3
@@ -38,33 +38,27 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
-        self.nudges_s: list[float] = []
+        self.pings_s: list[float] = []
 
     async def send_bytes(self, data: bytes) -> None:
         self.sent.append(data)
 
-    async def pong(self) -> None:
-        self.nudges_s.append(asyncio.get_running_loop().time())
+    async def ping(self) -> None:
+        self.pings_s.append(asyncio.get_running_loop().time())
 
     async def close(self, *, code: int) -> None:
         pass
 
 
 class FakeLine(Line):
-    """A message that is unconfirmed for a while; nudges always are."""
+    """Unconfirmed for a while."""
 
     def __init__(self, unconfirmed_until_s: float) -> None:
         super().__init__(None)
         self.until_s = unconfirmed_until_s
-        self.ws: FakeSocket | None = None
 
-    @property
-    def num_nudges(self) -> int:
-        return len(self.ws.nudges_s) if self.ws is not None else 0
-
-    def unacknowledged_bytes(self) -> int:
-        is_open = asyncio.get_running_loop().time() < self.until_s
-        return 1000 * is_open + NUDGE_BYTES * self.num_nudges
+    def has_unacknowledged(self) -> bool:
+        return asyncio.get_running_loop().time() < self.until_s
 
 
 def test_options_that_the_system_lacks_are_gone_without() -> None:
@@ -76,7 +70,7 @@ def test_options_that_the_system_lacks_are_gone_without() -> None:
     Line(FakeTcp(lacks=tuple(range(64)))).cork()
     line = Line(None)
     line.cork()
-    assert line.unacknowledged_bytes() == 0 and line.num_losses() == 0
+    assert not line.has_unacknowledged() and line.num_losses() == 0
 
 
 def test_a_cork_is_set_and_drawn_once() -> None:
@@ -96,13 +90,11 @@ def test_losses_are_what_was_sent_again_and_what_came_out_of_order() -> None:
 
 
 def test_a_closed_socket_has_nothing_unconfirmed() -> None:
-    assert Line(FakeTcp()).unacknowledged_bytes() == 0
+    assert not Line(FakeTcp()).has_unacknowledged()
 
 
 def run_for(line: Line, seconds_s: float) -> FakeSocket:
     ws = FakeSocket()
-    if isinstance(line, FakeLine):
-        line.ws = ws
 
     async def main() -> None:
         connection = SocketConnection(ws, lambda: None, line)
@@ -118,14 +110,14 @@ def run_for(line: Line, seconds_s: float) -> FakeSocket:
     return ws
 
 
-def test_what_is_confirmed_soon_is_not_followed_by_nudges() -> None:
-    assert run_for(FakeLine(0.1), 5.0).nudges_s == []
+def test_what_is_confirmed_soon_is_not_followed_by_pings() -> None:
+    assert run_for(FakeLine(0.1), 5.0).pings_s == []
 
 
-def test_nudges_follow_until_it_is_confirmed() -> None:
-    nudges_s = run_for(FakeLine(0.5), 5.0).nudges_s
-    assert len(nudges_s) == 4 and 0.14 < nudges_s[0] < 0.16
+def test_pings_follow_until_it_is_confirmed() -> None:
+    pings_s = run_for(FakeLine(0.5), 5.0).pings_s
+    assert len(pings_s) == 4 and 0.14 < pings_s[0] < 0.16
 
 
-def test_nudges_into_a_dead_line_end() -> None:
-    assert len(run_for(FakeLine(100.0), 30.0).nudges_s) == len(NUDGE_PAUSES_S)
+def test_pings_into_a_dead_line_end() -> None:
+    assert len(run_for(FakeLine(100.0), 30.0).pings_s) == len(NUDGE_PAUSES_S)
