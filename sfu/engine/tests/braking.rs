@@ -171,3 +171,15 @@ fn feedback_about_what_was_never_sent_moves_nothing() {
     stage.play(1_000_000);
     stage.video();
 }
+
+#[test]
+fn a_radio_that_jitters_and_loses_costs_pictures_little() {
+    let link = Link { delay_us: 60_000, jitter_us: 30_000, loss_permille: 30, ..CLEAN };
+    let mut stage = stage(22, link);
+    let viewer = stage.viewer;
+    stage.world.bottlenecks.insert(viewer, Bottleneck::new(1_600_000, 300_000));
+    stage.budget(1_500_000);
+    stage.play_with(20_000_000, true, |_| {});
+    let counters = stage.world.core.counters();
+    assert!(counters.holds < 20 && counters.held_ms < 600, "{counters:?}");
+}

@@ -182,9 +182,15 @@ impl Brake {
         self.hold.is_on(now)
     }
 
-    /// Pictures wait for the queue of a cliff to drain, and nothing but plain sound leaves.
+    /// Pictures wait for the queue of a cliff to drain, or to hear that there is none.
     pub fn is_holding(&self, now: Micros) -> bool {
         self.hold.is_on(now)
+    }
+
+    /// They wait, and it is sure what for: sound takes no more than it must. In doubt it keeps its
+    /// earlier frames, as doubts come from losses, too.
+    pub fn is_draining(&self, now: Micros) -> bool {
+        self.hold.is_on(now) && self.hold.is_proven()
     }
 
     /// Until when they wait, as far as is known.

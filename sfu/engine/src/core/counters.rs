@@ -120,6 +120,8 @@ counters! {
     brakes,
     /// Times that a subscriber's pictures waited because packets came late, or not.
     holds,
+    /// For so long, all together.
+    held_ms,
     /// Times that a subscriber was heard again after a silence that had stopped its video.
     brake_ends,
     /// Packets recovered by a publisher's retransmission.

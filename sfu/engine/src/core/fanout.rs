@@ -206,7 +206,7 @@ pub fn pull_sink(
         return PullResult::default();
     }
     let is_lossy = !*is_audio && transport.has_early_losses();
-    let is_plain = transport.pacer.brake.is_holding(now);
+    let is_plain = transport.pacer.brake.is_draining(now);
     let Transport { sender, writer, sent, early, counts, pacer, .. } = transport;
     let Some(sender) = sender else {
         return PullResult::default();

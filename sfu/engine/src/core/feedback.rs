@@ -2,6 +2,7 @@
 
 use crate::api::{Event, Micros, Path, TransportId};
 use crate::media::clock::us_to_ntp;
+use crate::media::twcc::Open;
 use crate::wire::rtcp::{NackSeqs, ReportBlock, ReportBlocks, RtcpPacket, SenderInfo, packets};
 use crate::wire::twcc_feedback::Feedback;
 
@@ -239,9 +240,9 @@ impl Core {
             transport.loss_permille = ((7 * before + sample) / 8) as u16;
         }
         let budget_bps = transport.pacer.budget_bps();
-        let open = transport.sent.open(now);
-        let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps, open);
         let is_on = transport.pacer.is_on();
+        let open = if is_on { transport.sent.open(now) } else { Open::default() };
+        let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps, open);
         let hold_until_us = transport.pacer.brake.hold_until_us();
         let is_restless = verdict.queued_bytes.is_some()
             || hold_until_us.is_some()

@@ -147,6 +147,7 @@ impl Core {
         let transport = self.transports.get_mut(index)?;
         if let Some(held_us) = transport.pacer.brake.take_hold_end(now) {
             self.counters.holds += 1;
+            self.counters.held_ms += held_us / 1000;
             if held_us >= STALE_HOLD_US {
                 transport.held.clear();
             }

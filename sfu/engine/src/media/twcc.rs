@@ -17,6 +17,8 @@ const FEEDBACK_PACKETS: usize = 100;
 const OUTAGE_US: Micros = 1_000_000;
 /// Packets remembered per transport until they are reported.
 const SENT_SLOTS: usize = 2048;
+/// Of those, looked over upon each feedback: a peer may send many that tell of one packet each.
+const MAX_OPEN: usize = 256;
 /// The reporter's clock has 24 bits of 64 ms.
 const REFERENCE_WRAP: i64 = 1 << 24;
 
@@ -245,14 +247,14 @@ impl SentHistory {
         }
     }
 
-    /// What is under way, or lost behind the newest packet that came.
+    /// What is under way, or lost behind the newest packet that came: the first [`MAX_OPEN`] of it.
     pub fn open(&self, now: Micros) -> Open {
         let mut open = Open::default();
         let Some(end) = self.received_end else {
             return open;
         };
         let num = self.next_seq.wrapping_sub(end).min(SENT_SLOTS as u16);
-        for back in (1..=num).rev() {
+        for back in (1..=num).rev().take(MAX_OPEN) {
             let seq = self.next_seq.wrapping_sub(back);
             let slot = &self.slots[usize::from(seq) % SENT_SLOTS];
             if slot.round & ROUND_MASK != round(seq) {

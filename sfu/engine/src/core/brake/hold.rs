@@ -29,8 +29,10 @@ const LONG_US: Micros = 150_000;
 /// Without proof a pause lasts until the next feedback, and no longer than this: a cliff makes
 /// feedback rare, too.
 const DOUBT_US: Micros = 250_000;
-/// The rate of arrivals is believed down to this part of what arrived before.
+/// It is believed down to this part of what arrived before: jitter sets few packets apart, too.
 const MAX_FALL: u64 = 8;
+/// After so long in a queue it is what the link carries, and holds after the pause.
+const SURE_SPAN_US: u64 = 100_000;
 /// A queue shorter than this is none to wait for.
 const DONE_US: Micros = 20_000;
 /// Further than this nothing is foreseen; every feedback looks again.
@@ -122,14 +124,15 @@ impl Hold {
         self.until_us
     }
 
-    /// The time is over: how long it was, and what the link carried in it if it was proven.
+    /// The time is over: how long it was, and what the link carried in it if that is sure.
     pub fn take_end(&mut self, now: Micros) -> Option<(Micros, Option<u64>)> {
         self.until_us.filter(|until_us| *until_us <= now)?;
         self.until_us = None;
         if let Some(doubted) = self.doubted.take().filter(|_| !self.is_proven) {
             self.learn(doubted);
         }
-        let rate_bps = self.rate_bps().filter(|_| self.is_proven);
+        let is_sure = self.is_proven && self.busy_us >= SURE_SPAN_US;
+        let rate_bps = self.rate_bps().filter(|_| is_sure);
         Some((now.saturating_sub(self.since_us), rate_bps))
     }
 

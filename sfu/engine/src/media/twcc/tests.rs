@@ -150,5 +150,5 @@ fn open_is_what_left_after_the_newest_that_came() {
     for step in 0..3_000u64 {
         history.on_sent(2_000_000 + step, 1, Sort::Video);
     }
-    assert_eq!(history.open(2_100_000).num, SENT_SLOTS as u32, "and no more than is remembered");
+    assert_eq!(history.open(2_100_000).num, MAX_OPEN as u32, "and no more than is worth a look");
 }
