@@ -24,6 +24,7 @@ from bandwidth.precedence import (
     SCREEN,
     STAGE,
     THUMBNAIL,
+    Grant,
     Line,
     Tracks,
     grant,
@@ -48,6 +49,8 @@ __all__ = [
 _HOLD_US = 2_000_000.0
 _SHORT_HOLD_US = 400_000.0
 _AMPLE_MARGIN = 1.6
+# What a probe has shown beside the pictures that flow needs no more than layers' own ups and downs.
+_PROVEN_MARGIN = 1.05
 _MAX_HOLD_US = 60_000_000.0
 # A growth that is taken back within this time has failed, and the next one waits twice as long …
 _PROBATION_US = 10_000_000
@@ -113,6 +116,7 @@ class Allocation(NamedTuple):
         temporal: (n,) int8, `ALL_TEMPORAL` = all frames.
         is_paused: (n,) bool, wanted and not granted.
         used_bps: (s,) float64, what is granted costs.
+        next_bps: (s,) float64, what it and the next step up would cost; 0 = there is none.
         needed_bps: (s,) float64, what all wishes would cost.
         base_bps: (s,) float64, the least that makes sense: the lowest rung of the first track,
             without the cost factor.
@@ -125,6 +129,7 @@ class Allocation(NamedTuple):
     temporal: NDArray[np.int8]
     is_paused: NDArray[np.bool_]
     used_bps: NDArray[np.float64]
+    next_bps: NDArray[np.float64]
     needed_bps: NDArray[np.float64]
     base_bps: NDArray[np.float64]
     step: NDArray[np.int8]
@@ -150,6 +155,7 @@ def allocate(
     state: AllocatorState,
     *,
     cost_factor: NDArray[np.float64] | None = None,
+    proven_bps: NDArray[np.float64] | None = None,
 ) -> Allocation:
     """Fit all wishes into the budgets.
 
@@ -159,6 +165,7 @@ def allocate(
         subscriptions: of these subscribers.
         state: (s,) of the previous call.
         cost_factor: (s,) what a bit of video costs with its protection; absent = 1.
+        proven_bps: (s,) what a probe has shown of late, without the reserve of audio; absent = 0.
 
     Returns:
         Never more than the budget, but for tracks whose rates are unknown.
@@ -177,10 +184,15 @@ def allocate(
         subscriptions.slot, subscriptions.kind, subscriptions.area_px, subscriptions.is_fresh
     )
     line = line_up(size, tracks, rungs, current, factor)
-    margin = np.where(state.was_lowered, GROWTH_MARGIN, 1.0)
+    proven = np.zeros(size) if proven_bps is None else np.minimum(proven_bps, budgets_bps)
+    # A budget that is only believed needs the whole margin.
+    sure_bps = np.maximum(budgets_bps / GROWTH_MARGIN, proven / _PROVEN_MARGIN)
+    margin = np.where(
+        state.was_lowered & (sure_bps > 0), budgets_bps / np.maximum(sure_bps, 1.0), 1.0
+    )
     everything = grant(line, budgets_bps, np.ones(size, np.bool_), margin)
     target = everything.used_bps
-    hold_us = _hold(budgets_bps, target, state)
+    hold_us = _hold(budgets_bps, target, proven >= _PROVEN_MARGIN * target, state)
     since_us = np.where(
         everything.has_growth,
         np.where(state.growing_since_us > 0, state.growing_since_us, now_us),
@@ -195,7 +207,7 @@ def allocate(
     final = rung_of(line, granted, tracks)
     return _finish(
         now_us,
-        _Decision(final, current, granted.used_bps, since_us, hold_us, waits),
+        _Decision(final, current, granted, since_us, hold_us, waits),
         budgets_bps,
         subscriptions,
         rungs,
@@ -219,18 +231,22 @@ def _current_rung(subscriptions: Subscriptions, rungs: Rungs) -> NDArray[np.int6
 class _Decision(NamedTuple):
     final: NDArray[np.int64]
     current: NDArray[np.int64]
-    used_bps: NDArray[np.float64]
+    granted: Grant
     since_us: NDArray[np.int64]
     hold_us: NDArray[np.float64]
     waits: NDArray[np.bool_]
 
 
 def _hold(
-    budgets_bps: NDArray[np.float64], target_bps: NDArray[np.float64], state: AllocatorState
+    budgets_bps: NDArray[np.float64],
+    target_bps: NDArray[np.float64],
+    is_proven: NDArray[np.bool_],
+    state: AllocatorState,
 ) -> NDArray[np.float64]:
     """How long growth must have been possible."""
     ratio = budgets_bps / np.maximum(target_bps, 1.0)
     hold_us = np.interp(ratio, (GROWTH_MARGIN, _AMPLE_MARGIN), (_HOLD_US, _SHORT_HOLD_US))
+    hold_us = np.where(is_proven, _SHORT_HOLD_US, hold_us)
     is_other = budgets_bps >= _OTHER_LINE * state.failed_bps
     hold_us = hold_us * np.where(is_other, 1.0, state.back_off)
     return np.where(state.was_lowered, np.minimum(hold_us, _MAX_HOLD_US), 0.0)
@@ -308,13 +324,25 @@ def _finish(
         spatial,
         temporal,
         is_paused,
-        decision.used_bps,
+        decision.granted.used_bps,
+        _next_step(line, decision.granted),
         np.bincount(slot, weights=top_bps, minlength=size).astype(np.float64),
         base_bps,
         _find_steps(budgets_bps, decision.final, subscriptions, rungs, line),
         due_us.astype(np.int64),
         _next_state(now_us, decision, subscriptions, rungs, state),
     )
+
+
+def _next_step(line: Line, granted: Grant) -> NDArray[np.float64]:
+    """What is granted and the first rung beyond it cost."""
+    is_left = line.is_there & ~granted.is_granted
+    if not is_left.shape[1]:
+        return np.zeros(is_left.shape[0])
+    first = is_left.argmax(axis=1)[:, None]
+    has_left = np.take_along_axis(is_left, first, 1)[:, 0]
+    extra = np.take_along_axis(line.cost, first, 1)[:, 0]
+    return np.where(has_left, granted.used_bps + extra, 0.0)
 
 
 def _find_steps(

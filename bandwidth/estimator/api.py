@@ -38,6 +38,7 @@ class Lines(NamedTuple):
         has_twcc: whether the receiver reports every packet.
         sent_bps: all that was sent in the last second.
         needed_bps: what all wishes of this subscriber would cost; probes go no further.
+        next_bps: what the next step up would cost, 0 = not known.
         is_braking: the engine has lowered the rate by itself.
     """
 
@@ -47,6 +48,7 @@ class Lines(NamedTuple):
     has_twcc: NDArray[np.bool_]
     sent_bps: NDArray[np.float64]
     needed_bps: NDArray[np.float64]
+    next_bps: NDArray[np.float64]
     is_braking: NDArray[np.bool_]
 
 
@@ -55,6 +57,7 @@ class Estimates(NamedTuple):
 
     Attributes:
         target_bps: what may be sent.
+        proven_bps: what the last probe showed, 0 = long ago, or the line was too full since.
         acked_bps: what arrives; 0 = not known yet.
         loss: share of packets lost of late, not counting silence.
         queue_us: delay above the lowest of the last seconds, NaN = not known.
@@ -65,6 +68,7 @@ class Estimates(NamedTuple):
     """
 
     target_bps: Floats
+    proven_bps: Floats
     acked_bps: Floats
     loss: Floats
     queue_us: Floats

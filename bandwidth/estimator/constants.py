@@ -35,6 +35,7 @@ class Constants:
 
     # The queue: delay above the lowest seen.
     base_bucket_us: int = 2_500_000
+    jitter_weight: float = 0.1
     quiet_queue_us: float = 20_000.0
     hold_queue_us: float = 60_000.0
     brake_queue_us: float = 100_000.0
@@ -116,6 +117,7 @@ class Constants:
     # Probes.
     probe_min_us: int = 15_000
     probe_max_us: int = 150_000
+    probe_step_max_us: int = 250_000
     probe_queue_us: float = 70_000.0
     probe_min_bytes: int = 1_500
     probe_wanted_bytes: int = 7_200
@@ -124,9 +126,19 @@ class Constants:
     probe_first: float = 3.0
     probe_further: float = 2.0
     probe_jitters: float = 5.0
+    probe_step_jitters: float = 12.0
     probe_jitter_doubt: float = 1.0
     probe_recovery: float = 3.0
     probe_need: float = 1.2
+    probe_step: float = 1.08
+    probe_beyond: float = 1.05
+    probe_full_share: float = 0.95
+    probe_sure: float = 1.17
+    probe_proof_us: int = 15_000_000
+    probe_lost_step: float = 0.75
+    probe_lost_step_us: int = 1_500_000
+    probe_new_step: float = 1.2
+    probe_new_step_us: int = 2_000_000
     probe_passed: float = 0.7
     probe_unsaturated: float = 0.9
     probe_saturated_share: float = 0.95

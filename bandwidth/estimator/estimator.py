@@ -15,10 +15,8 @@ from .constants import DEFAULTS, Constants
 from .gaps import Gaps, find_missing
 from .grouping import Groups, group_rows
 from .rows import Batch, sort_rows
+from .sanity import fit_lines, sane_rtt
 
-_UNKNOWN_RTT_US = 200_000.0
-_MAX_RTT_US = 10_000_000.0
-_MOST = 1e12  # no figure of a line is larger
 _LARGEST_BLOCK_BYTES = 16 << 20
 
 
@@ -129,8 +127,8 @@ class Estimator:
         now_us = max(now_us, self._updated_us or 0)
         elapsed_us = now_us - (now_us if self._updated_us is None else self._updated_us)
         self._updated_us = now_us
-        lines = _fit(lines, len(is_open))
-        rtt_us = _sane_rtt(lines.rtt_us)
+        lines = fit_lines(lines, len(is_open))
+        rtt_us = sane_rtt(lines.rtt_us)
         batch, dropped = sort_rows(feedback, now_us, is_open, constants)
         self.dropped_rows += dropped
 
@@ -153,7 +151,7 @@ class Estimator:
             target[has_remb] = np.minimum(target[has_remb], self._remb_limit(lines, has_remb))
         orders = self._probe(batch, lines, now_us, elapsed_us)
         np.clip(target, constants.min_bps, constants.max_bps, out=target)
-        return self._estimates(lines, got.slots), orders
+        return self._estimates(lines, got.slots, now_us), orders
 
     def _remb_limit(self, lines: Lines, slots: NDArray[np.intp]) -> Floats:
         """What receivers estimate; but one who sees little sent estimates little, and a line that
@@ -217,7 +215,8 @@ class Estimator:
         if len(slots) == 0:
             return
         measured = self._queues.queue_us[slots]
-        queueing.measure_queues(self._queues, got, now_us, constants)
+        is_under_way = self._probes.number != 0
+        queueing.measure_queues(self._queues, got, is_under_way, now_us, constants)
         queue = self._queues.queue_us[slots]
         jitter = self._queues.jitter_us[slots]
         waits = queue > constants.quiet_queue_us + jitter
@@ -296,6 +295,8 @@ class Estimator:
         situation = probing.Situation(
             target_bps=np.minimum(rates.target_bps, self._losses.limit_bps),
             needed_bps=lines.needed_bps,
+            next_bps=lines.next_bps,
+            capacity_bps=rates.capacity_bps,
             is_clear=is_clear,
             jitter_us=self._queues.jitter_us,
             inherent=self._losses.inherent,
@@ -306,17 +307,26 @@ class Estimator:
         self._correct_guesses(slots, shown)
         up = slots[shown > situation.target_bps[slots]]
         rates.target_bps[slots] = np.maximum(rates.target_bps[slots], shown)
-        rates.capacity_bps[up] = np.nan
+        beyond = up[rates.target_bps[up] > constants.probe_beyond * rates.capacity_bps[up]]
+        rates.capacity_bps[beyond] = np.nan
         self._losses.limit_bps[up] = np.inf
         self._remember_good(now_us, elapsed_us)
         situation = situation._replace(
             target_bps=np.minimum(rates.target_bps, self._losses.limit_bps)
         )
+        proven_bps = self._proven(now_us)
         orders = probing.order(
-            probes, self._is_open, situation, now_us, self._next_probe, constants
+            probes, self._is_open, situation, proven_bps, now_us, self._next_probe, constants
         )
         self._next_probe += len(orders)
         return orders
+
+    def _proven(self, now_us: int) -> Floats:
+        """What the last probe of each line showed, while nothing has told otherwise."""
+        probes = self._probes
+        is_old = now_us - probes.ended_us > self._constants.probe_proof_us
+        is_old |= (self._rates.decreased_us > probes.ended_us) | self._losses.is_decreasing
+        return np.where(is_old, 0.0, probes.shown_bps)
 
     def _correct_guesses(self, slots: NDArray[np.intp], shown_bps: Floats) -> None:
         """The first probe of an unknown line that shows something replaces the guess it began with,
@@ -340,7 +350,7 @@ class Estimator:
             probes, rates.target_bps, proven, is_broken, now_us, elapsed_us, constants
         )
 
-    def _estimates(self, lines: Lines, heard: NDArray[np.intp]) -> Estimates:
+    def _estimates(self, lines: Lines, heard: NDArray[np.intp], now_us: int) -> Estimates:
         constants, losses = self._constants, self._losses
         target = np.minimum(self._rates.target_bps, losses.limit_bps)
         reported = np.clip(np.nan_to_num(lines.loss), 0.0, 1.0)
@@ -351,6 +361,7 @@ class Estimator:
         is_losing |= ~lines.has_twcc & (reported > constants.report_low_loss)
         return Estimates(
             target_bps=np.clip(target, constants.min_bps, constants.max_bps),
+            proven_bps=self._proven(now_us),
             acked_bps=self._arrivals.smooth_bps.copy(),
             loss=np.where(losses.num_held > 0, losses.average, reported),
             queue_us=self._queues.queue_us.copy(),
@@ -359,35 +370,3 @@ class Estimator:
             is_losing=is_losing,
             is_stalled=self._silences.is_stalled.copy(),
         )
-
-
-def _fit(lines: Lines, capacity: int) -> Lines:
-    """Cut or fill the arrays to the capacity; what is no number counts as not known."""
-
-    def figures(values: NDArray[np.float64], missing: float) -> Floats:
-        fitted = np.full(capacity, missing)
-        known = np.asarray(values, np.float64)[:capacity]
-        is_sane = np.isfinite(known) & (known >= 0)
-        fitted[: len(known)] = np.where(is_sane, np.minimum(known, _MOST), missing)
-        return fitted
-
-    def flags(values: NDArray[np.bool_]) -> Bools:
-        fitted = np.zeros(capacity, np.bool_)
-        known = np.asarray(values, np.bool_)[:capacity]
-        fitted[: len(known)] = known
-        return fitted
-
-    return Lines(
-        rtt_us=figures(lines.rtt_us, np.nan),
-        loss=figures(lines.loss, np.nan),
-        remb_bps=figures(lines.remb_bps, 0.0),
-        has_twcc=flags(lines.has_twcc),
-        sent_bps=figures(lines.sent_bps, 0.0),
-        needed_bps=figures(lines.needed_bps, 0.0),
-        is_braking=flags(lines.is_braking),
-    )
-
-
-def _sane_rtt(rtt_us: Floats) -> Floats:
-    known = np.where(rtt_us > 0, rtt_us, _UNKNOWN_RTT_US)
-    return np.minimum(known, _MAX_RTT_US)

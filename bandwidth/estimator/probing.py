@@ -36,11 +36,14 @@ class Probes(Columns):
     first_came_us: Ints
     last_came_us: Ints
     is_first: Bools
+    has_steps: Bools
     ended_us: Ints
     promised_us: Ints
     next_us: Ints
     interval_us: Floats
     needed_bps: Floats
+    next_bps: Floats
+    shown_bps: Floats
     good_bps: Floats
     proven_bps: Floats
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
@@ -59,11 +62,14 @@ class Probes(Columns):
         "first_came_us": _FAR,
         "last_came_us": 0,
         "is_first": True,
+        "has_steps": False,
         "ended_us": -_FAR,
         "promised_us": -_FAR,
         "next_us": 0,
         "interval_us": 0.0,
         "needed_bps": 0.0,
+        "next_bps": 0.0,
+        "shown_bps": 0.0,
         "good_bps": 0.0,
         "proven_bps": 0.0,
     }
@@ -88,6 +94,10 @@ class Situation(NamedTuple):
 
     target_bps: Floats
     needed_bps: Floats
+    next_bps: Floats
+    """What the next step up would cost, 0 = not known."""
+    capacity_bps: Floats
+    """Where the line was found full of late, NaN = not known."""
     is_clear: Bools
     """Heard of late, nothing waits on the way, and losses do not press."""
     jitter_us: Floats
@@ -162,6 +172,7 @@ def finish(
     probes.good_bps[slots] = np.maximum(probes.good_bps[slots], shown)
     probes.number[slots] = 0
     probes.ended_us[slots] = now_us
+    probes.shown_bps[slots] = shown
     probes.promised_us[slots[shown > target]] = now_us
     return slots, shown
 
@@ -196,11 +207,17 @@ def order(
     probes: Probes,
     is_open: Bools,
     situation: Situation,
+    proven_bps: Floats,
     now_us: int,
     next_number: int,
     constants: Constants,
 ) -> list[ProbeOrder]:
-    """Start the probes that are due; they are numbered from `next_number`."""
+    """Start the probes that are due; they are numbered from `next_number`.
+
+    Where the next step up is known, and how much the line carries, a probe shows the step and a
+    little more: it fits in the line whenever the step does, so it leaves no queue and may be long
+    enough for the jitter.
+    """
     target = situation.target_bps
     needed = np.minimum(np.nan_to_num(situation.needed_bps), constants.max_bps)
     # A wish that grew much is a reason of its own; it does not wait for the next turn.
@@ -209,8 +226,19 @@ def order(
     probes.next_us[has_grown] = np.minimum(probes.next_us, soonest_us)[has_grown]
     probes.needed_bps[:] = needed
     goal = needed * constants.probe_need
-    wants = is_open & situation.is_clear & (probes.number == 0) & (goal > 1.05 * target)
     is_recovering = _is_far_below(probes, target, constants)
+    step = _next_steps(probes, situation, now_us, constants)
+    is_known = ~np.isnan(situation.capacity_bps)
+    has_step = (step > 0) & is_known & ~probes.is_first & ~is_recovering
+    sure_bps = constants.probe_sure / constants.probe_step * step
+    # Where the line was found full is the most that is worth trying, unless the step needs more.
+    most = np.minimum(constants.probe_full_share * situation.capacity_bps, goal)
+    aim = np.where(has_step, np.fmax(most, np.clip(target, step, sure_bps)), goal)
+    wants_step = (target < sure_bps) & (proven_bps < 0.97 * step)
+    wants = is_open & situation.is_clear & (probes.number == 0)
+    # Who has all there is to have, on a line found narrow, cannot gain by more padding.
+    has_all = (situation.next_bps == 0) & (probes.needed_bps > 0) & is_known & probes.has_steps
+    wants &= np.where(has_step, wants_step, (goal > 1.05 * target) & ~has_all)
     due_us = probes.next_us
     slots = np.flatnonzero(wants & (now_us >= due_us))
     if len(slots) == 0:
@@ -220,8 +248,9 @@ def order(
         constants.probe_first,
         np.where(is_recovering[slots], constants.probe_recovery, constants.probe_further),
     )
-    rate = np.minimum(target[slots] * factor, goal[slots])
-    duration = _durations(rate, target[slots], situation.jitter_us[slots], constants)
+    rate = np.minimum(target[slots] * factor, aim[slots])
+    jitter_us = situation.jitter_us[slots]
+    duration = _durations(rate, target[slots], jitter_us, has_step[slots], constants)
     probes.reset(slots, *_ROWS)
     probes.number[slots] = next_number + np.arange(len(slots))
     probes.ordered_us[slots] = now_us
@@ -232,6 +261,26 @@ def order(
         ProbeOrder(int(slot), int(number), int(bps), int(us))
         for slot, number, bps, us in zip(slots, probes.number[slots], rate, duration, strict=True)
     ]
+
+
+def _next_steps(probes: Probes, situation: Situation, now_us: int, constants: Constants) -> Floats:
+    """What probes shall show of each line. Whoever has just lost a step is not kept waiting; a step
+    just taken begins with a key frame, and shows itself."""
+    next_bps = np.minimum(np.nan_to_num(situation.next_bps), constants.max_bps)
+    has_lost = (next_bps > 0) & (next_bps < constants.probe_lost_step * probes.next_bps)
+    soon_us = now_us + constants.probe_lost_step_us
+    probes.next_us[has_lost] = np.minimum(probes.next_us, soon_us)[has_lost]
+    probes.interval_us[has_lost] = 0.0
+    has_won = (
+        ~np.isnan(situation.capacity_bps)
+        & (probes.next_bps > 0)
+        & ((next_bps == 0) | (next_bps > constants.probe_new_step * probes.next_bps))
+    )
+    later_us = now_us + constants.probe_new_step_us
+    probes.next_us[has_won] = np.maximum(probes.next_us, later_us)[has_won]
+    probes.next_bps[:] = next_bps
+    probes.has_steps |= next_bps > 0
+    return constants.probe_step * next_bps
 
 
 def remember_good(
@@ -280,15 +329,19 @@ def _is_starved(probes: Probes, target_bps: Floats, constants: Constants) -> Boo
     return np.asarray(target_bps < np.minimum(constants.starved_bps, probes.needed_bps))
 
 
-def _durations(rate: Floats, target: Floats, jitter_us: Floats, constants: Constants) -> Floats:
+def _durations(
+    rate: Floats, target: Floats, jitter_us: Floats, has_step: Bools, constants: Constants
+) -> Floats:
     """Long enough to be measured through the jitter, short enough to leave no long queue."""
     # Media that waits goes first and is not cut small; two packets would tell nothing.
     enough = constants.probe_wanted_bytes * 8e6 / np.maximum(rate, 1)
-    seen = constants.probe_jitters * jitter_us
+    jitters = np.where(has_step, constants.probe_step_jitters, constants.probe_jitters)
+    seen = jitters * jitter_us
     wanted = np.maximum(np.maximum(constants.probe_min_us, enough), seen)
     # What a line that carries no more than the target would have to keep waiting.
     harmless = constants.probe_queue_us * target / np.maximum(rate - target, 1)
     needed = constants.probe_min_bytes * 8e6 / np.maximum(rate, 1)
     most = constants.probe_max_bytes * 8e6 / np.maximum(rate, 1)
     duration = np.minimum(np.maximum(np.minimum(wanted, harmless), needed), most)
-    return np.clip(duration, constants.probe_min_us, constants.probe_max_us)
+    longest = np.where(has_step, constants.probe_step_max_us, constants.probe_max_us)
+    return np.clip(duration, constants.probe_min_us, longest)

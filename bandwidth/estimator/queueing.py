@@ -27,6 +27,7 @@ class Queues(Columns):
     bucket_queue_us: Floats
     queue_us: Floats
     jitter_us: Floats
+    num_jitters: Ints
     is_standing: Bools
     standing_us: Floats
     standing_since_us: Ints
@@ -37,6 +38,7 @@ class Queues(Columns):
         "bucket_queue_us": 0.0,
         "queue_us": np.nan,
         "jitter_us": 0.0,
+        "num_jitters": 0,
         "is_standing": False,
         "standing_us": 0.0,
         "standing_since_us": 0,
@@ -45,7 +47,9 @@ class Queues(Columns):
     WIDTH: ClassVar[dict[str, int]] = {"lowest_us": _BUCKETS}
 
 
-def measure_queues(queues: Queues, received: Batch, now_us: int, constants: Constants) -> None:
+def measure_queues(
+    queues: Queues, received: Batch, is_probing: Bools, now_us: int, constants: Constants
+) -> None:
     """Take received rows in.
 
     The lowest delay of an update counts, not the mean: jitter adds to most packets, a queue to all.
@@ -62,7 +66,13 @@ def measure_queues(queues: Queues, received: Batch, now_us: int, constants: Cons
     is_many = received.counts > 1
     jitter = queues.jitter_us[slots]
     is_telling = is_many & (lowest - base < constants.hold_queue_us)
-    queues.jitter_us[slots] = np.where(is_telling, jitter + 0.1 * (spread - jitter), jitter)
+    # The first probes would be half of all that is known.
+    is_telling &= ~is_probing[slots] | (queues.num_jitters[slots] * constants.jitter_weight >= 1)
+    # At first the mean: a line's first probes must not be judged as if it had none.
+    count = queues.num_jitters[slots] + is_telling
+    weight = np.maximum(constants.jitter_weight, 1.0 / np.maximum(count, 1))
+    queues.num_jitters[slots] = np.minimum(count, 1000)
+    queues.jitter_us[slots] = np.where(is_telling, jitter + weight * (spread - jitter), jitter)
 
 
 def _forget_oldest(

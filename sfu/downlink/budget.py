@@ -41,6 +41,11 @@ _EVIDENCE_TICKS = 2
 # right shows in the queue: a key frame's is gone after so long, that of a line too narrow is not.
 _LITTLE_SHORT = 0.75
 _PATIENT_TICKS = 5
+# On a line that carries a layer and little else, its first key frame takes two seconds; that is
+# better waited for where the queue stays below what the ear notices.
+_LONG_PATIENT_TICKS = 20
+_BEARABLE_QUEUE_US = 100_000.0
+_LONG_WAIT_US = 300_000.0
 # What is granted costs a little more the next moment: of losses more is sent again, a scene moves.
 _HOLD_SLACK = 1.1
 # The brake acts on a few packets. When all that came since it did waited for nothing, twice, it was
@@ -89,6 +94,7 @@ def believe(
     sent_bps: Floats,
     used_bps: Floats,
     is_braking: Bools,
+    waiting_us: Floats,
 ) -> Belief:
     """Follow the estimates; but do not go below what flows well already.
 
@@ -99,6 +105,7 @@ def believe(
         sent_bps: (s,) all that was sent in the last second.
         used_bps: (s,) what is granted costs, audio included.
         is_braking: (s,) bool, of the engine.
+        waiting_us: (s,) of the oldest packet that the engine holds back for want of room.
     """
     queue_us = np.nan_to_num(estimates.queue_us)
     long_us = _LONG_QUEUE_US + estimates.jitter_us
@@ -106,14 +113,24 @@ def believe(
     is_lossy = estimates.is_losing & (estimates.loss > _HIGH_LOSS)
     # A third of what was sent did not arrive: a queue fills, or the line drops.
     is_short = (estimates.acked_bps > 0) & (estimates.acked_bps < _LOST_SHARE * sent_bps)
+    # What is used against the estimate waits here instead of there.
+    is_behind = (waiting_us > _LONG_WAIT_US) & (estimates.target_bps < used_bps)
     flows = estimates.is_heard & (queue_us < _QUIET_QUEUE_US + estimates.jitter_us)
     # While the engine brakes it sends less by itself; one turn more makes sure.
-    hints = is_late | is_lossy | (is_braking & ~flows) | (is_short & (queue_us > long_us / 2))
+    hints = (
+        is_late
+        | is_lossy
+        | is_behind
+        | (is_braking & ~flows)
+        | (is_short & (queue_us > long_us / 2))
+    )
     evidence = np.where(hints, state.evidence + 1, 0)
     is_sure = (queue_us > _CLIFF_QUEUE_US) | estimates.is_stalled
     is_little = estimates.target_bps >= _LITTLE_SHORT * used_bps
     is_little &= queue_us < _VERY_LONG_QUEUE_US
-    needed = np.where(is_little, _PATIENT_TICKS, _EVIDENCE_TICKS)
+    is_bearable = (queue_us < _BEARABLE_QUEUE_US + estimates.jitter_us) & ~is_behind
+    patient = np.where(is_bearable, _LONG_PATIENT_TICKS, _PATIENT_TICKS)
+    needed = np.where(is_little, patient, _EVIDENCE_TICKS)
     is_congested = is_sure | (evidence >= needed)
     most_bps = _HOLD_SLACK * np.minimum(state.budget_bps, used_bps)
     held_bps = np.minimum(np.maximum(state.budget_bps, used_bps), most_bps)

@@ -33,6 +33,7 @@ class Measured(NamedTuple):
         has_twcc: it reports every packet.
         sent_bps: all that was sent in the last second.
         audio_bps: audio among it.
+        waiting_us: what waits longest for room to be sent.
         is_braking: the engine has lowered the rate for a growing queue.
     """
 
@@ -42,6 +43,7 @@ class Measured(NamedTuple):
     has_twcc: Bools
     sent_bps: Floats
     audio_bps: Floats
+    waiting_us: Floats
     is_braking: Bools
 
 
@@ -63,12 +65,13 @@ def read_transports(lines: Lines, transports: Rows) -> Measured:
         has_twcc=spread("has_twcc") > 0,
         sent_bps=spread("sent_bps"),
         audio_bps=spread("audio_bps"),
+        waiting_us=spread("waiting_us"),
         is_braking=spread("is_braking") == _QUEUE_BRAKE,
     )
 
 
-def describe_lines(lines: Lines, measured: Measured) -> estimator.Lines:
-    """All that the estimator is told beside the feedback."""
+def describe_lines(lines: Lines, measured: Measured, reserve_bps: Floats) -> estimator.Lines:
+    """All that the estimator is told beside the feedback; audio takes the reserve."""
     columns = lines.columns
     needed_bps = (columns.needed_bps + columns.audio_bps) * _ROOM_TO_SHOW
     # Without video nothing is ever probed for: what is sent shows enough.
@@ -80,6 +83,7 @@ def describe_lines(lines: Lines, measured: Measured) -> estimator.Lines:
         has_twcc=measured.has_twcc,
         sent_bps=measured.sent_bps,
         needed_bps=needed_bps,
+        next_bps=np.where(columns.next_bps > 0, columns.next_bps + reserve_bps, 0.0),
         is_braking=measured.is_braking,
     )
 

@@ -28,6 +28,8 @@ class LineColumns:
         start_bps: believed until there is an estimate.
         used_bps: what is granted costs, without audio.
         needed_bps: what all wishes would cost, without audio.
+        next_bps: what is granted and the next step up would cost, without audio; 0 = no step.
+        proven_bps: what a probe has shown of late, audio included; 0 = nothing.
         base_bps: the least video that makes sense.
         settled_bps: the budget of the last allocation.
         allocated_us: when that was.
@@ -50,6 +52,8 @@ class LineColumns:
     start_bps: npt.NDArray[np.float64]
     used_bps: npt.NDArray[np.float64]
     needed_bps: npt.NDArray[np.float64]
+    next_bps: npt.NDArray[np.float64]
+    proven_bps: npt.NDArray[np.float64]
     base_bps: npt.NDArray[np.float64]
     settled_bps: npt.NDArray[np.float64]
     allocated_us: npt.NDArray[np.int64]

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 # A move of the budget below this is noise, as long as what is granted fits.
 _NOISE = 0.15
+_NEWS = 1.05
 _REMEMBER_US = 10_000_000
 # A new line gets the lowest layers until its first probes are back: one switch instead of three.
 _SETTLE_US = 400_000
@@ -194,13 +195,13 @@ class Downlink:
         estimates, probes = self._estimator.update(
             now_us,
             feed.read_feedback(self._lines, twcc),
-            feed.describe_lines(self._lines, measured),
+            feed.describe_lines(self._lines, measured, self._reserve_bps),
             is_calm=self._ticker.calm_interval_s is not None,
         )
         estimates = feed.fit_estimates(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
-        reserve_bps = self._take_audio(elapsed_us, measured)
-        self._believe(now_us, estimates, measured, reserve_bps)
+        self._take_audio(elapsed_us, measured)
+        self._believe(now_us, estimates, measured)
         self._protect(now_us, estimates, measured)
         has_news = self._rates.update(now_us, encodings)
         self._lines.columns.is_dirty[self._table.slots_of_sources(has_news)] = True
@@ -209,7 +210,7 @@ class Downlink:
         self._tell_steps(now_us)
         if now_us - self._remembered_us > _REMEMBER_US:
             self._remembered_us = now_us
-            for slot in np.flatnonzero(self._lines.columns.has_estimate):
+            for slot in self._lines.columns.has_estimate.nonzero()[0]:
                 self._remember(int(slot), now_us)
 
     def _open_estimates(self, now_us: int) -> None:
@@ -231,8 +232,13 @@ class Downlink:
             columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
             self._states.reset(int(slot), is_weak=is_weak)
 
-    def _take_audio(self, elapsed_us: int, measured: feed.Measured) -> npt.NDArray[np.float64]:
-        """Keep what plain audio takes, and return the reserve, redundancy included."""
+    @property
+    def _reserve_bps(self) -> npt.NDArray[np.float64]:
+        """Of audio, redundancy included."""
+        audio_bps = self._lines.columns.audio_bps
+        return np.asarray(audio_bps * (1.0 + self._states.protection.red), np.float64)
+
+    def _take_audio(self, elapsed_us: int, measured: feed.Measured) -> None:
         columns = self._lines.columns
         red = self._states.protection.red
         is_past = self._ticked_us - columns.red_changed_us > _SENT_WINDOW_US
@@ -244,22 +250,20 @@ class Downlink:
             columns.red_sent,
             columns.audios > 0,
         )
-        return np.asarray(columns.audio_bps * (1.0 + self._states.protection.red), np.float64)
 
-    def _believe(
-        self,
-        now_us: int,
-        estimates: Estimates,
-        measured: feed.Measured,
-        reserve_bps: npt.NDArray[np.float64],
-    ) -> None:
+    def _believe(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:
+        columns = self._lines.columns
+        # A probe that shows more is news; what is not proven any more is none.
+        columns.is_dirty |= estimates.proven_bps > _NEWS * columns.proven_bps
+        columns.proven_bps = estimates.proven_bps
         self._states.belief = budget.believe(
             now_us,
             self._states.belief,
             estimates,
             sent_bps=measured.sent_bps,
-            used_bps=self._lines.columns.used_bps + reserve_bps,
+            used_bps=columns.used_bps + self._reserve_bps,
             is_braking=measured.is_braking,
+            waiting_us=measured.waiting_us,
         )
 
     def _protect(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:
@@ -279,16 +283,12 @@ class Downlink:
         has_changed = (now.copies != before.copies) | (now.red != before.red)
         columns.is_dirty |= has_changed
         columns.red_changed_us[now.red != before.red] = now_us
-        for slot in np.flatnonzero(has_changed & columns.is_open):
-            transport = self._lines.transports[slot]
-            for sink in () if transport is None else list(transport.sinks):
-                self._orders.protect(sink, int(now.copies[slot]), int(now.red[slot]))
+        self._orders.protect_all(self._lines, has_changed, now)
 
     def _allocate(self, now_us: int) -> None:
         """Fit wishes into budgets where anything that matters has changed."""
         columns, config = self._lines.columns, self._config
-        reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
-        budgets_bps = np.maximum(self._states.belief.budget_bps - reserve_bps, 0.0)
+        budgets_bps = np.maximum(self._states.belief.budget_bps - self._reserve_bps, 0.0)
         start_bps = np.where(columns.has_estimate, budgets_bps, columns.start_bps)
         most_bps = np.where(columns.used_bps > 0, columns.used_bps * _SETTLED_ROOM, np.inf)
         start_bps = np.minimum(start_bps, most_bps)
@@ -328,12 +328,14 @@ class Downlink:
             wanted,
             self._states.pick_allocator(picked),
             cost_factor=factor[picked],
+            proven_bps=np.maximum(columns.proven_bps - self._reserve_bps, 0.0)[picked],
         )
         self._states.put_allocator(picked, found.state)
         loss = self._states.protection.loss[picked]
         thin = thin_out(self._table, rows, wanted, found, budgets_bps[picked], factor[picked], loss)
         columns.used_bps[picked] = thin.used_bps
         columns.needed_bps[picked] = found.needed_bps
+        columns.next_bps[picked] = found.next_bps
         columns.base_bps[picked] = thin.base_bps
         is_settling = self._is_settling(now_us)[picked]
         columns.raw_step[picked] = np.where(is_settling, Step.FULL, thin.step)
@@ -347,8 +349,7 @@ class Downlink:
 
     def _pace(self, now_us: int, probes: list[ProbeOrder]) -> None:
         columns = self._lines.columns
-        reserve_bps = columns.audio_bps * (1.0 + self._states.protection.red)
-        needed_bps = columns.needed_bps + reserve_bps
+        needed_bps = columns.needed_bps + self._reserve_bps
         paced_bps = budget.pace(now_us, self._states.belief, needed_bps)
         is_paced = columns.has_estimate & (columns.videos > 0)
         is_enough = budget.find_calm(now_us, self._states.belief, needed_bps)
@@ -380,15 +381,13 @@ class Downlink:
                 self._orders.tell_step(transport, Step(self._states.ladder.step[slot]), reason)
 
     def _start_bps(self, transport: Transport) -> int:
-        config = self._config
-        is_slow = (transport.handshake_s or 0.0) > config.slow_handshake_s
-        return config.cellular_start_bps if transport.is_cellular or is_slow else config.start_bps
+        config, took_s = self._config, transport.handshake_s or 0.0
+        is_slow = transport.is_cellular or took_s > config.slow_handshake_s
+        return config.cellular_start_bps if is_slow else config.start_bps
 
     def _remember(self, slot: int, now_us: int) -> None:
         transport = self._lines.transports[slot]
-        if transport is None or transport.path is None:
-            return
-        if self._lines.columns.has_estimate[slot]:
+        if transport is not None and transport.path and self._lines.columns.has_estimate[slot]:
             network = network_of(transport.path.ip)
             self._memory.remember(transport.person, network, int(self._target_bps[slot]), now_us)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandwidth.ladder import Step
+from bandwidth.protection import Protection
 from sfu.downlink.lines import Lines
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ class Orders:
             sink.set_red(red)
         else:
             sink.set_protection(copies)
+
+    def protect_all(
+        self, lines: Lines, has_changed: npt.NDArray[np.bool_], now: Protection
+    ) -> None:
+        """Set that of all subscriptions of these lines; by slot."""
+        for slot in np.flatnonzero(has_changed & lines.columns.is_open):
+            transport = lines.transports[slot]
+            for sink in () if transport is None else list(transport.sinks):
+                self.protect(sink, int(now.copies[slot]), int(now.red[slot]))
 
     def tell_step(self, transport: Transport, step: Step, reason: str) -> None:
         """Tell whoever serves this subscriber."""

@@ -39,6 +39,7 @@ def measure(subscribers: int, packets_per_s: int, lossy: float, ticks: int) -> l
         has_twcc=np.ones(subscribers, np.bool_),
         sent_bps=np.full(subscribers, 1_500_000.0),
         needed_bps=np.full(subscribers, 3_000_000.0),
+        next_bps=np.full(subscribers, 1_000_000.0),
         is_braking=np.zeros(subscribers, np.bool_),
     )
     costs = []

@@ -448,5 +448,6 @@ def lines_of(capacity: int, *, has_twcc: bool = True) -> Lines:
         has_twcc=np.full(capacity, has_twcc),
         sent_bps=np.zeros(capacity),
         needed_bps=np.zeros(capacity),
+        next_bps=np.zeros(capacity),
         is_braking=np.zeros(capacity, np.bool_),
     )

@@ -90,10 +90,16 @@ class Story:
         self.changes = 0
 
     def run(
-        self, budget_bps: float, seconds: float, *, tick_s: float = 0.1
+        self, budget_bps: float, seconds: float, *, tick_s: float = 0.1, proven_bps: float = 0.0
     ) -> list[tuple[int, int]]:
         for _ in range(max(1, round(seconds / tick_s))):
-            found = allocate(self.now_us, np.array([budget_bps]), rows(*self.tracks), self.state)
+            found = allocate(
+                self.now_us,
+                np.array([budget_bps]),
+                rows(*self.tracks),
+                self.state,
+                proven_bps=np.array([proven_bps]),
+            )
             granted = layers(found)
             for track, has in zip(self.tracks, granted, strict=True):
                 self.changes += track.get("has") not in (None, has)
@@ -370,3 +376,37 @@ def test_a_steady_budget_comes_to_rest(tracks: list[dict[str, Any]], budgets: li
     rest = story.changes
     story.run(budgets[-1], 20, tick_s=2)
     assert story.changes == rest
+
+
+# --- what a probe has shown
+
+
+def grown(budget_bps: float, proven_bps: float, seconds: float) -> list[tuple[int, int]]:
+    """Who was lowered to the low layer, and then has this budget."""
+    story = Story({"rates": camera(LOW, MIDDLE, temporal=1)})
+    story.run(2e6, 1)
+    story.run(0.9 * MIDDLE, 1)
+    return story.run(budget_bps, seconds, proven_bps=proven_bps)
+
+
+def test_what_is_proven_needs_less_margin_and_less_time() -> None:
+    assert grown(1.1 * MIDDLE, 0, 5)[0][0] == 0
+    assert grown(1.2 * MIDDLE, 0, 0.6)[0][0] == 0
+    assert grown(1.1 * MIDDLE, 1.1 * MIDDLE, 0.6)[0][0] == 1
+    assert grown(1.1 * MIDDLE, 1.03 * MIDDLE, 5)[0][0] == 0
+
+
+def test_what_is_proven_beyond_the_budget_does_not_count() -> None:
+    assert grown(1.03 * MIDDLE, 2e6, 5)[0][0] == 0
+
+
+def test_the_next_step_is_named_with_what_it_costs() -> None:
+    single = camera(LOW, MIDDLE, HIGH, temporal=1)
+    assert fit(100e3, {"rates": single}).next_bps[0] == LOW
+    assert fit(200e3, {"rates": single}).next_bps[0] == MIDDLE
+    assert fit(500e3, {"rates": single}, factor=1.1).next_bps[0] == 1.1 * HIGH
+    assert fit(2e6, {"rates": single}).next_bps[0] == 0
+    # The stage climbs before the thumbnail does.
+    both = fit(350e3, {"rates": single}, {"rates": single, "kind": THUMBNAIL, "wanted": 0})
+    assert both.used_bps[0] == 2 * LOW and both.next_bps[0] == LOW + MIDDLE
+    assert fit(1e6).next_bps.tolist() == [0]

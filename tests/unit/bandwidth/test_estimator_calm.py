@@ -39,6 +39,7 @@ def run(rate_bps: float, *, is_calm: bool) -> float:
             has_twcc=np.ones(1, np.bool_),
             sent_bps=one * 1_200_000,
             needed_bps=one * 1_200_000,
+            next_bps=one * 0,
             is_braking=np.zeros(1, np.bool_),
         )
         estimates, _ = estimator.update(now_us, feedback, lines, is_calm=is_calm and tick <= 11)

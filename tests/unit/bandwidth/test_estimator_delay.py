@@ -18,6 +18,7 @@ from bandwidth.estimator.rows import Batch, sort_rows
 from bandwidth.estimator.trendline import Trends, find_signals
 
 Row = tuple[int, int, int, int, int]
+CALM = np.zeros(3, np.bool_)
 Delta = tuple[int, int, int]
 
 
@@ -172,11 +173,11 @@ def rows_every(gap_us: int, count: int, *, delay_us: int = 30_000, from_us: int 
 
 def test_the_queue_is_what_the_quickest_packet_waited() -> None:
     queues = Queues(3)
-    measure_queues(queues, batch_of(rows_every(20_000, 5)), START_US, DEFAULTS)
+    measure_queues(queues, batch_of(rows_every(20_000, 5)), CALM, START_US, DEFAULTS)
     assert queues.queue_us[0] == 0
     late = rows_every(20_000, 5, delay_us=110_000, from_us=100_000)
     late[2] = (0, late[2][1], late[2][1] + 75_000, 100, 0)
-    measure_queues(queues, batch_of(late), START_US + 100_000, DEFAULTS)
+    measure_queues(queues, batch_of(late), CALM, START_US + 100_000, DEFAULTS)
     assert queues.queue_us[0] == 45_000
 
 
@@ -187,7 +188,7 @@ def test_a_queue_that_sending_less_does_not_shrink_is_the_way_itself() -> None:
         now_us = START_US + tick * 100_000
         delay_us = 30_000 if tick < 10 else 230_000
         rows = rows_every(20_000, 5, delay_us=delay_us, from_us=tick * 100_000)
-        measure_queues(queues, batch_of(rows), now_us, DEFAULTS)
+        measure_queues(queues, batch_of(rows), CALM, now_us, DEFAULTS)
         if find_standing(queues, slots, now_us, DEFAULTS)[0]:
             found.append(tick)
     assert found == [22]
@@ -195,7 +196,7 @@ def test_a_queue_that_sending_less_does_not_shrink_is_the_way_itself() -> None:
     # And a queue on the longer way is seen as any other.
     for tick in range(60, 66):
         rows = rows_every(20_000, 5, delay_us=330_000, from_us=tick * 100_000)
-        measure_queues(queues, batch_of(rows), START_US + tick * 100_000, DEFAULTS)
+        measure_queues(queues, batch_of(rows), CALM, START_US + tick * 100_000, DEFAULTS)
         find_standing(queues, slots, START_US + tick * 100_000, DEFAULTS)
         assert queues.queue_us[0] == 100_000
 

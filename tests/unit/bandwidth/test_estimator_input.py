@@ -60,6 +60,7 @@ def test_any_rows_and_figures(
         has_twcc=np.full(4, has_twcc),
         sent_bps=filled[3],
         needed_bps=filled[4],
+        next_bps=filled[4] / 2,
         is_braking=np.zeros(4, np.bool_),
     )
     now_us = START_US

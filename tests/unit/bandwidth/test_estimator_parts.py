@@ -7,6 +7,7 @@ import pytest
 from model_link import START_US, feedback_of, lines_of
 
 from bandwidth.estimator import DEFAULTS, Estimator, Lines, ProbeOrder
+from bandwidth.estimator.aimd import Rates, Seen, adapt
 from bandwidth.estimator.loss import Losses, limit_by_loss, observe
 from bandwidth.estimator.rows import sort_rows
 
@@ -70,6 +71,7 @@ class Probed:
         self.lines.sent_bps[:] = start_bps
         self.target_bps = float(start_bps)
         self.stalled = False
+        self.proven_bps = 0.0
 
     def tick(self, rows: list[tuple[int, int, int, int, int]] | None = None) -> list[ProbeOrder]:
         self.now_us += TICK_US
@@ -78,6 +80,7 @@ class Probed:
         estimates, orders = self.estimator.update(self.now_us, feedback_of(rows), self.lines)
         self.target_bps = float(estimates.target_bps[0])
         self.stalled = bool(estimates.is_stalled[0])
+        self.proven_bps = float(estimates.proven_bps[0])
         return orders
 
     def sound(self) -> list[tuple[int, int, int, int, int]]:
@@ -333,3 +336,116 @@ def test_a_braking_engine_stops_growth_and_probes() -> None:
     probed.lines.is_braking[:] = True
     assert [order for _ in range(30) for order in probed.tick()] == []
     assert probed.target_bps == 100_000
+
+
+# --- the next step up
+
+
+def known(next_bps: float, *, target: float, full: float = 500e3) -> Probed:
+    """A line whose first probes are behind it."""
+    probed = Probed(start_bps=int(target), needed_bps=2e6, is_known=True)
+    probed.lines.next_bps[:] = next_bps
+    probed.estimator._rates.capacity_bps[:] = full
+    return probed
+
+
+def next_order(probed: Probed, ticks: int = 40) -> ProbeOrder | None:
+    return next((order for _ in range(ticks) for order in probed.tick()), None)
+
+
+def test_a_probe_shows_what_the_next_step_needs_and_takes_its_time() -> None:
+    order = next_order(known(560e3, target=500e3))
+    assert order is not None
+    assert order.rate_bps == pytest.approx(1.08 * 560e3, rel=0.01)
+    # No longer than a line that carries the target alone would have to keep waiting.
+    longest_us = DEFAULTS.probe_queue_us * 500e3 / (order.rate_bps - 500e3)
+    assert 90_000 <= order.duration_us <= longest_us
+
+
+def test_a_step_far_away_is_climbed_to() -> None:
+    order = next_order(known(1.9e6, target=500e3))
+    assert order is not None and order.rate_bps == 1_000_000
+
+
+def test_a_step_that_is_within_the_estimate_is_not_probed_for() -> None:
+    assert next_order(known(420e3, target=500e3), 100) is None
+
+
+def test_a_step_proven_is_not_probed_for_again_until_the_line_is_too_full() -> None:
+    probed = known(560e3, target=500e3, full=600e3)
+    order = next_order(probed)
+    assert order is not None
+    probed.tick(probed.cluster(order, came_bps=order.rate_bps))
+    probed.tick()
+    assert probed.target_bps == pytest.approx(605e3, rel=0.02)
+    assert probed.proven_bps == pytest.approx(605e3, rel=0.02)
+    assert next_order(probed, 100) is None
+    probed.estimator._rates.decreased_us[0] = probed.now_us
+    probed.tick()
+    assert probed.proven_bps == 0 and next_order(probed) is not None
+
+
+def test_who_lost_a_step_is_probed_soon_and_who_won_one_is_left_alone() -> None:
+    probed = known(1.1e6, target=900e3)
+    for _ in range(6):
+        order = next_order(probed, 200)
+        assert order is not None
+        probed.tick(probed.cluster(order, came_bps=0.3 * order.rate_bps))
+    assert next_order(probed, 30) is None
+    probed.lines.next_bps[:] = 800e3
+    assert next_order(probed, 17) is not None
+    probed = known(560e3, target=500e3)
+    probed.tick()
+    probed.lines.next_bps[:] = 1.1e6
+    assert next_order(probed, 19) is None and next_order(probed, 10) is not None
+
+
+def test_a_queue_that_says_nothing_yet_cuts_nothing_and_a_measured_line_sets_the_rate() -> None:
+    rates = Rates(1)
+    rates.target_bps[:] = 900e3
+    lazy = seen(queue_us=60e3, passing_bps=500e3)._replace(
+        is_eager=np.array([False]), is_urgent=np.array([False]), is_sudden=np.array([False])
+    )
+    adapt(rates, np.array([0]), lazy, START_US, DEFAULTS)
+    assert rates.target_bps[0] == 900e3
+    told = lazy._replace(is_measured=np.array([True]), passing_bps=np.array([800e3]))
+    adapt(rates, np.array([0]), told, START_US + TICK_US, DEFAULTS)
+    assert rates.target_bps[0] == pytest.approx(0.85 * 800e3)
+    # Sending less than may be sent does not carry the estimate beyond that again.
+    idle = lazy._replace(is_overused=np.array([False]), queue_us=np.zeros(1))
+    for tick in range(2, 300):
+        adapt(rates, np.array([0]), idle, START_US + tick * TICK_US, DEFAULTS)
+    assert rates.target_bps[0] <= 800e3
+    busy = idle._replace(is_eager=np.array([True]), passing_bps=np.array([900e3]))
+    for tick in range(300, 400):
+        adapt(rates, np.array([0]), busy, START_US + tick * TICK_US, DEFAULTS)
+    assert rates.target_bps[0] > 900e3
+
+
+def test_a_sudden_queue_with_less_coming_through_is_a_cliff() -> None:
+    rates = Rates(1)
+    rates.target_bps[:] = 3e6
+    cliff = seen(queue_us=130e3, passing_bps=120e3)._replace(
+        is_eager=np.array([False]), sent_bps=np.array([900e3])
+    )
+    adapt(rates, np.array([0]), cliff, START_US, DEFAULTS)
+    assert rates.target_bps[0] <= 0.75 * 900e3
+
+
+def seen(*, queue_us: float, passing_bps: float) -> Seen:
+    """A line too full, on which all that may be sent is sent."""
+    no, yes = np.array([False]), np.array([True])
+    return Seen(
+        is_overused=yes,
+        is_underused=no,
+        is_idle=no,
+        is_eager=yes,
+        is_sudden=yes,
+        is_urgent=yes,
+        sent_bps=np.array([passing_bps]),
+        may_grow=yes,
+        passing_bps=np.array([passing_bps]),
+        is_measured=no,
+        queue_us=np.array([queue_us]),
+        rtt_us=np.array([200e3]),
+    )

@@ -29,6 +29,7 @@ def estimates(
 ) -> Estimates:
     return Estimates(
         np.array([target]),
+        np.zeros(1),
         np.array([acked]),
         np.array([loss]),
         np.array([queue_ms * 1000.0]),
@@ -51,7 +52,13 @@ class Line:
         self.used_bps = used_bps
 
     def see(
-        self, ticks: int = 1, *, braking: bool = False, sent: float = 1e6, **seen: float
+        self,
+        ticks: int = 1,
+        *,
+        braking: bool = False,
+        sent: float = 1e6,
+        waiting_ms: float = 0,
+        **seen: float,
     ) -> float:
         for _ in range(ticks):
             self.state = believe(
@@ -61,6 +68,7 @@ class Line:
                 sent_bps=np.array([sent]),
                 used_bps=np.array([self.used_bps]),
                 is_braking=np.array([braking]),
+                waiting_us=np.array([waiting_ms * 1000.0]),
             )
             self.now_us += 100_000
         return float(self.state.budget_bps[0])
@@ -86,6 +94,21 @@ def test_a_little_less_than_is_used_takes_nothing_while_a_key_frame_passes() -> 
     assert line.see(4, target=8e5, queue_ms=120) == HELD
     assert line.see(10, target=8e5) == HELD
     assert line.see(5, target=8e5, queue_ms=120) == 8e5
+
+
+def test_a_layer_s_first_key_frame_may_take_two_seconds_on_a_line_just_wide_enough() -> None:
+    line = Line()
+    line.see(target=2e6)
+    assert line.see(19, target=8e5, queue_ms=90) == HELD
+    assert line.see(1, target=8e5, queue_ms=90) == 8e5
+
+
+def test_what_is_held_back_counts_as_what_waits_on_the_way() -> None:
+    line = Line()
+    line.see(target=2e6)
+    assert line.see(10, target=1.2e6, waiting_ms=400) == 1.2e6
+    assert line.see(4, target=8e5, waiting_ms=400) == HELD
+    assert line.see(1, target=8e5, waiting_ms=400) == 8e5
 
 
 def test_jitter_is_no_queue() -> None:
