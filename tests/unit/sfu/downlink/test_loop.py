@@ -71,6 +71,25 @@ async def test_a_brake_for_nothing_is_released_within_two_reports() -> None:
     assert released >= 9
 
 
+async def test_on_a_cliff_nothing_goes_beside_the_media_until_nothing_waits() -> None:
+    bench = DownlinkBench()
+    viewer = bench.viewer(bench.source(), line=Line(3e6, delay_us=30_000))
+    assert bench.downlink.room_of(viewer.transport) is None
+    bench.run(10.0)
+    room = bench.downlink.room_of(viewer.transport)
+    assert room is not None and room.is_clear
+    viewer.line.rate_bps = 120e3
+    bench.run(0.5)
+    room = bench.downlink.room_of(viewer.transport)
+    assert room is not None and not room.is_clear and viewer.line.queue_us > 100_000
+    for _ in range(100):
+        bench.run(0.1)
+        room = bench.downlink.room_of(viewer.transport)
+        if room is not None and room.is_clear:
+            break
+    assert viewer.line.queue_us < 150_000
+
+
 async def test_ten_seconds_of_silence_are_forgotten_soon() -> None:
     bench = DownlinkBench()
     viewer = bench.viewer(bench.source(), line=Line(3e6, delay_us=30_000))
