@@ -71,7 +71,7 @@ class Monitor:
     def update_speakers(self) -> None:
         """Tells rooms who speaks, where that has changed."""
         rooms = self._registry.rooms.values()
-        if not any(room.tracks for room in rooms):
+        if all(track.is_video for room in rooms for track in room.tracks.values()):
             return
         levels = self._levels.measure(self._context.media.snapshot_encodings())
         for room in rooms:

@@ -26,7 +26,7 @@ class DownlinkConfig:
     """
 
     interval_s: float = 0.1
-    calm_interval_s: float = 1.0
+    calm_interval_s: float = 2.0
     calm_rows: int = 40_000
     start_bps: int = 600_000
     cellular_start_bps: int = 300_000

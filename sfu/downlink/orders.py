@@ -21,7 +21,7 @@ __all__ = ["Orders"]
 
 logger = logging.getLogger(__name__)
 
-# The engine takes 2.5 seconds without a budget for a stalled interpreter.
+# The engine takes five seconds without a budget for a stalled interpreter.
 _REPEAT_US = 900_000
 _NEWS_SHARE = 0.03
 

@@ -15,6 +15,8 @@ SILENCE_S = 35.0
 """A phone between two masts is silent for many seconds; its media tells sooner that it is gone."""
 MESSAGES_PER_TURN = 32
 """Messages of one client handled before others get a turn of the event loop."""
+MIN_NUDGE_BYTES = 48
+"""What is smaller, as the answer to a ping, is worth no further packets: TCP brings it in time."""
 CODE_NORMAL = 1000
 CODE_GOING_AWAY = 1001
 CODE_UNSUPPORTED = 1003
@@ -43,6 +45,7 @@ class SocketConnection:
         self._wake = asyncio.Event()
         self._close_code: int | None = None
         self._unsent_bytes = 0
+        self._is_unconfirmed = False
         self.last_received_s = 0.0
 
     @property
@@ -87,42 +90,58 @@ class SocketConnection:
             while True:
                 if len(self._queue) > 1:
                     self._line.cork()
+                sent_bytes = 0
                 while self._queue:
                     data = self._queue.popleft()
                     await self._ws.send_bytes(data)
+                    sent_bytes += len(data)
                     self._unsent_bytes = max(0, self._unsent_bytes - len(data))
                 self._line.uncork()
                 if self._close_code is not None:
                     await self._ws.close(code=self._close_code)
                     return
                 self._wake.clear()
-                await self._wait()
+                await self._wait(sent_bytes)
         except (ConnectionError, RuntimeError):
             # aiohttp raises RuntimeError for a socket that closed under the writer.
             self._abort()
 
-    async def _wait(self) -> None:
+    async def _wait(self, sent_bytes: int) -> None:
         """Wait for something to send; see `web.rtc.line` for the pings meanwhile."""
-        for pause_s in NUDGE_PAUSES_S:
+        loop = asyncio.get_running_loop()
+        for pause_s in NUDGE_PAUSES_S if sent_bytes >= MIN_NUDGE_BYTES else ():
+            timer = loop.call_later(pause_s, self._look_back)
             try:
-                async with asyncio.timeout(pause_s):
-                    await self._wake.wait()
-                    return
-            except TimeoutError:
-                if not self._line.has_unacknowledged():
-                    break
-                await self._ws.ping()
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+            is_nudge, self._is_unconfirmed = self._is_unconfirmed, False
+            if not is_nudge or self._queue or self._close_code is not None:
+                return
+            self._wake.clear()
+            await self._ws.ping()
         await self._wake.wait()
 
+    def _look_back(self) -> None:
+        """Wake the writer for a ping if what it sent is not confirmed by now."""
+        if self._line.has_unacknowledged():
+            self._is_unconfirmed = True
+            self._wake.set()
+
     async def ping(self, now_s: Callable[[], float]) -> None:
-        """Ping, and cut a connection that has said nothing for long; runs until cancelled."""
+        """Ping who says nothing, and in the end cut that connection; runs until cancelled.
+
+        Clients of the protocol ping by themselves, more often than this.
+        """
         try:
             while True:
                 await asyncio.sleep(PING_EVERY_S)
-                if now_s() - self.last_received_s > SILENCE_S:
+                silent_s = now_s() - self.last_received_s
+                if silent_s > SILENCE_S:
                     self._abort()
                     return
-                await self._ws.ping()
+                if silent_s >= PING_EVERY_S:
+                    await self._ws.ping()
         except (ConnectionError, RuntimeError):
             self._abort()
 

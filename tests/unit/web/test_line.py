@@ -93,20 +93,23 @@ def test_a_closed_socket_has_nothing_unconfirmed() -> None:
     assert not Line(FakeTcp()).has_unacknowledged()
 
 
-def run_for(line: Line, seconds_s: float) -> FakeSocket:
+MESSAGES = (b"join" * 20, b"answer")
+
+
+def run_for(line: Line, seconds_s: float, messages: tuple[bytes, ...] = MESSAGES) -> FakeSocket:
     ws = FakeSocket()
 
     async def main() -> None:
         connection = SocketConnection(ws, lambda: None, line)
         writer = asyncio.create_task(connection.write())
-        connection.send(b"join")
-        connection.send(b"answer")
+        for message in messages:
+            connection.send(message)
         await pass_virtual(seconds_s)
         writer.cancel()
         await asyncio.wait([writer])
 
     run_virtual(main())
-    assert ws.sent == [b"join", b"answer"]
+    assert ws.sent == list(messages)
     return ws
 
 
@@ -121,3 +124,26 @@ def test_pings_follow_until_it_is_confirmed() -> None:
 
 def test_pings_into_a_dead_line_end() -> None:
     assert len(run_for(FakeLine(100.0), 30.0).pings_s) == len(NUDGE_PAUSES_S)
+
+
+def test_a_pong_is_not_followed_by_pings() -> None:
+    assert run_for(FakeLine(100.0), 30.0, (b"pong",)).pings_s == []
+
+
+def test_what_is_said_meanwhile_is_sent_at_once_and_followed_as_well() -> None:
+    ws = FakeSocket()
+
+    async def main() -> None:
+        connection = SocketConnection(ws, lambda: None, FakeLine(0.5))
+        writer = asyncio.create_task(connection.write())
+        connection.send(MESSAGES[0])
+        await pass_virtual(0.3)
+        connection.send(MESSAGES[0])
+        await pass_virtual(0.001)
+        assert len(ws.sent) == 2
+        await pass_virtual(5.0)
+        writer.cancel()
+        await asyncio.wait([writer])
+
+    run_virtual(main())
+    assert [round(at_s, 2) for at_s in ws.pings_s] == [0.15, 0.25, 0.45]

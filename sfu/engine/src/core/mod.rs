@@ -163,6 +163,14 @@ impl Core {
         self.timers.next_due().min(tick).min(self.motion_due_us).min(self.paced.due_us)
     }
 
+    /// How many subscribers wait for the rest of a frame of which the next flush would send the
+    /// beginning; of the source that has most of them.
+    pub fn mid_frame_sinks(&self) -> usize {
+        let sources = self.dirty.iter().filter_map(|&index| self.sources.get(index));
+        let waiting = sources.filter(|source| !source.is_held_back && source.is_mid_frame());
+        waiting.map(|source| source.sinks.len()).max().unwrap_or(0)
+    }
+
     /// The oldest waiting event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop()

@@ -28,7 +28,7 @@ const MAX_WAIT_US: Micros = 1_000_000;
 /// Earned by a pause at most.
 const MAX_REFILL_US: Micros = 10_000_000;
 /// Without a new order for this long nothing goes up by itself any more: Python stalls.
-const STALE_US: Micros = 2_500_000;
+const STALE_US: Micros = 5_000_000;
 /// While nothing is heard of a peer, one packet in this time asks whether it is there again.
 const TRICKLE_US: Micros = 200_000;
 /// Tokens of one byte: a rate in bits per second times microseconds.

@@ -48,6 +48,15 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether what arrived since the last flush ends in the middle of a frame.
+    pub fn is_mid_frame(&self) -> bool {
+        !self.is_audio
+            && self.encodings.iter().any(|encoding| {
+                let newest = encoding.log.last().and_then(|&seq| encoding.ring.view(seq));
+                newest.is_some_and(|view| !view.is_marker)
+            })
+    }
+
     /// A track that nothing was heard of yet.
     pub fn new(id: u32, transport: Option<u32>, config: SourceConfig) -> Source {
         let is_audio = config.is_audio;

@@ -22,6 +22,10 @@ net_counters! {
     net_loops,
     /// Calls that received UDP datagrams.
     net_udp_receives,
+    /// Waits for the rest of a frame.
+    net_gather_waits,
+    /// Those of them in which something came.
+    net_gather_hits,
     /// Receive errors other than "nothing there".
     net_udp_receive_errors,
     /// UDP datagrams that carried an impossible source port.

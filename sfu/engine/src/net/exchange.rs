@@ -153,6 +153,9 @@ impl Exchange {
     // ---- Python's side -------------------------------------------------------------------------
 
     /// Queues a command for the media thread. May wait for a lock.
+    ///
+    /// A budget wakes nobody: the thread's next turn takes it before it sends, and there is one for
+    /// every line at once.
     pub fn push_command(&self, command: Command) -> Result<(), Refused> {
         if self.is_dead() {
             return Err(Refused::Dead);
@@ -161,6 +164,7 @@ impl Exchange {
             Command::SendDtls { data, .. } | Command::PushFrame { data, .. } => data.len(),
             _ => 0,
         };
+        let is_patient = matches!(command, Command::SetBudget { .. });
         {
             let mut commands = lock(&self.commands);
             // Orders are few and must not be lost for a flood of frames: those have the byte bound.
@@ -172,7 +176,9 @@ impl Exchange {
             commands.bytes += size;
             commands.queue.push(command);
         }
-        self.wake();
+        if !is_patient {
+            self.wake();
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use mio::{Events, Poll, Token};
 
 use super::counters::NetCounters;
 use super::exchange::{Exchange, Notice};
+use super::gather::{self, Luck};
 use super::tap_queues::Fill;
 use super::tcp::{FIRST_CONNECTION_TOKEN, TcpPorts};
 use super::udp::{ReceiveBuffers, UdpPort};
@@ -24,6 +25,8 @@ pub const FIRST_SOCKET_TOKEN: usize = 1;
 const RECEIVE_ROUNDS: usize = 4;
 /// Longest wait; bounds what a lost wake-up could cost.
 const MAX_WAIT_US: Micros = 1_000_000;
+/// A wait shorter than this was none: something had come meanwhile.
+const IDLE_US: Micros = 20;
 /// Wait after a lock was found taken, or after a timer that stays due.
 const RETRY_US: Micros = 1_000;
 
@@ -47,6 +50,9 @@ pub struct LoopState {
     ready_taps: Vec<TapId>,
     tap_batch: Vec<TapFrame>,
     needs_retry: bool,
+    /// Nothing waited when this turn began.
+    was_idle: bool,
+    luck: Luck,
 }
 
 /// What the core is given, in the right order and at times that never run backwards.
@@ -132,11 +138,13 @@ impl MediaThread {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = Duration::from_micros(self.wait_us(self.exchange.now_us()));
+        let now = self.exchange.now_us();
+        let timeout = Duration::from_micros(self.wait_us(now));
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
+        self.state.was_idle = self.exchange.now_us() > now + IDLE_US;
         for event in events.iter() {
             let Some(index) = event.token().0.checked_sub(FIRST_SOCKET_TOKEN) else {
                 continue;
@@ -170,6 +178,9 @@ impl MediaThread {
         self.state.needs_retry = false;
         self.state.intake.is_busy = false;
         self.receive(buffers);
+        if self.state.was_idle {
+            self.gather(buffers);
+        }
         let now = self.exchange.now_us();
         self.state.intake.apply_commands(&mut self.core, &self.exchange, now);
         let now = self.state.intake.advance(now);
@@ -204,6 +215,27 @@ impl MediaThread {
             let local = Local::Tcp(id);
             intake.handle_datagram(core, exchange, now, Path { local, remote }, data);
         });
+    }
+
+    /// Waits for the rest of a frame that many get, as long as that pays.
+    fn gather(&mut self, buffers: &mut ReceiveBuffers) {
+        for _ in 0..gather::ROUNDS {
+            let is_worth_it = self.core.mid_frame_sinks() >= gather::MIN_SINKS;
+            if !is_worth_it || !self.state.luck.may_wait() {
+                return;
+            }
+            std::thread::sleep(gather::PAUSE);
+            let before = self.core.counters().received_datagrams;
+            self.udp.iter_mut().for_each(|port| port.is_readable = true);
+            self.receive(buffers);
+            let has_paid = self.core.counters().received_datagrams > before;
+            self.state.luck.note(has_paid);
+            self.state.counters.net_gather_waits += 1;
+            self.state.counters.net_gather_hits += u64::from(has_paid);
+            if !has_paid {
+                return;
+            }
+        }
     }
 
     fn flush(&mut self, now: Micros) {

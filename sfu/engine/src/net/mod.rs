@@ -4,6 +4,7 @@
 mod counters;
 mod exchange;
 mod framing;
+mod gather;
 mod media_thread;
 mod reply_source;
 mod tap_queues;

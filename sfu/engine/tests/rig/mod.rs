@@ -221,12 +221,17 @@ impl Rig {
         packet
     }
 
+    /// Takes packets of the publisher, and sends nothing yet.
+    pub fn take(&mut self, packets: &mut [Vec<u8>]) {
+        for packet in packets {
+            self.core.handle_datagram(self.now, path(0), packet);
+        }
+    }
+
     /// Delivers the packets of one frame in one batch.
     pub fn deliver(&mut self, mut frame: Vec<Vec<u8>>) {
         self.now += 33_333;
-        for packet in &mut frame {
-            self.core.handle_datagram(self.now, path(0), packet);
-        }
+        self.take(&mut frame);
         self.core.handle_timeout(self.now);
         self.core.flush(self.now, &mut self.egress);
         while self.core.poll_event().is_some() {}

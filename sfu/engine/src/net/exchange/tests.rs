@@ -34,6 +34,24 @@ fn a_flood_of_frames_is_refused_but_orders_still_pass() {
 }
 
 #[test]
+fn a_budget_waits_for_the_next_turn_and_other_orders_do_not() {
+    let (mut poll, exchange) = exchange();
+    let mut events = mio::Events::with_capacity(1);
+    let mut is_woken = || {
+        poll.poll(&mut events, Some(std::time::Duration::ZERO)).unwrap();
+        !events.is_empty()
+    };
+    let budget = Command::SetBudget { transport: crate::api::TransportId(1), rate_bps: 1 };
+    exchange.push_command(budget.clone()).unwrap();
+    assert!(!is_woken());
+    exchange.push_command(Command::RemoveSink { sink: SinkId(1) }).unwrap();
+    assert!(is_woken());
+    let mut taken = Vec::new();
+    assert!(exchange.take_commands(&mut taken));
+    assert_eq!((taken.len(), &taken[0]), (2, &budget));
+}
+
+#[test]
 fn events_are_bounded_and_dropped_ones_counted() {
     let (_poll, exchange) = exchange();
     let mut dropped = 0;
