@@ -7,8 +7,9 @@ use crate::wire::srtp::{RTP_OVERHEAD_MAX, SrtpSender};
 
 use super::{Counters, Egress};
 
-/// Segments of a bundle. More would hit weak links as a burst.
-const MAX_SEGMENTS: usize = 8;
+/// Segments of a bundle: a whole frame of most layers, and below the 64 kB of one system call. How
+/// much a weak line gets at once is the pacer's affair.
+const MAX_SEGMENTS: usize = 32;
 /// Largest packet before sealing.
 const MAX_PACKET: usize = 1600;
 /// Sizes this close are made equal.
