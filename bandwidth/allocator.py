@@ -156,6 +156,7 @@ def allocate(
     *,
     cost_factor: NDArray[np.float64] | None = None,
     proven_bps: NDArray[np.float64] | None = None,
+    is_full: NDArray[np.bool_] | None = None,
 ) -> Allocation:
     """Fit all wishes into the budgets.
 
@@ -166,6 +167,8 @@ def allocate(
         state: (s,) of the previous call.
         cost_factor: (s,) what a bit of video costs with its protection; absent = 1.
         proven_bps: (s,) what a probe has shown of late, without the reserve of audio; absent = 0.
+        is_full: (s,) bool, a probe has found where the line ends: its first growth needs the
+            margin, too. Absent = no.
 
     Returns:
         Never more than the budget, but for tracks whose rates are unknown.
@@ -185,11 +188,12 @@ def allocate(
     )
     line = line_up(size, tracks, rungs, current, factor)
     proven = np.zeros(size) if proven_bps is None else np.minimum(proven_bps, budgets_bps)
-    # A budget that is only believed needs the whole margin.
+    # A budget that is only believed needs the whole margin; so does one whose proof was wrong: each
+    # try that fails is a key frame more, and a standing picture.
+    proven = np.where(state.back_off > 1.0, 0.0, proven)
     sure_bps = np.maximum(budgets_bps / GROWTH_MARGIN, proven / _PROVEN_MARGIN)
-    margin = np.where(
-        state.was_lowered & (sure_bps > 0), budgets_bps / np.maximum(sure_bps, 1.0), 1.0
-    )
+    has_end = state.was_lowered if is_full is None else state.was_lowered | is_full
+    margin = np.where(has_end & (sure_bps > 0), budgets_bps / np.maximum(sure_bps, 1.0), 1.0)
     everything = grant(line, budgets_bps, np.ones(size, np.bool_), margin)
     target = everything.used_bps
     hold_us = _hold(budgets_bps, target, proven >= _PROVEN_MARGIN * target, state)

@@ -58,6 +58,7 @@ class Estimates(NamedTuple):
     Attributes:
         target_bps: what may be sent.
         proven_bps: what the last probe showed, 0 = long ago, or the line was too full since.
+        is_full: the last probe found where the line ends.
         acked_bps: what arrives; 0 = not known yet.
         loss: share of packets lost of late, not counting silence.
         queue_us: delay above the lowest of the last seconds, NaN = not known.
@@ -69,6 +70,7 @@ class Estimates(NamedTuple):
 
     target_bps: Floats
     proven_bps: Floats
+    is_full: Bools
     acked_bps: Floats
     loss: Floats
     queue_us: Floats

@@ -362,6 +362,7 @@ class Estimator:
         return Estimates(
             target_bps=np.clip(target, constants.min_bps, constants.max_bps),
             proven_bps=self._proven(now_us),
+            is_full=self._probes.is_full.copy(),
             acked_bps=self._arrivals.smooth_bps.copy(),
             loss=np.where(losses.num_held > 0, losses.average, reported),
             queue_us=self._queues.queue_us.copy(),

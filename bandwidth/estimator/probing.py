@@ -44,6 +44,7 @@ class Probes(Columns):
     needed_bps: Floats
     next_bps: Floats
     shown_bps: Floats
+    is_full: Bools
     good_bps: Floats
     proven_bps: Floats
     INITIAL: ClassVar[dict[str, bool | int | float]] = {
@@ -70,6 +71,7 @@ class Probes(Columns):
         "needed_bps": 0.0,
         "next_bps": 0.0,
         "shown_bps": 0.0,
+        "is_full": False,
         "good_bps": 0.0,
         "proven_bps": 0.0,
     }
@@ -172,7 +174,11 @@ def finish(
     probes.good_bps[slots] = np.maximum(probes.good_bps[slots], shown)
     probes.number[slots] = 0
     probes.ended_us[slots] = now_us
-    probes.shown_bps[slots] = shown
+    # A short probe that comes slower than it went tells where the line ends, not what it carries.
+    passed = shown >= constants.probe_unsaturated * rate
+    is_long = probes.duration_us[slots] > constants.probe_max_us
+    probes.shown_bps[slots] = np.where(passed | is_long, shown, 0.0)
+    probes.is_full[slots] = (shown > 0) & ~passed
     probes.promised_us[slots[shown > target]] = now_us
     return slots, shown
 

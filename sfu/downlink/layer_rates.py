@@ -14,8 +14,8 @@ from sfu.stats import Rows
 __all__ = ["LayerRates"]
 
 # A rise is believed soon, a fall late: a still scene must not promise room that its next motion
-# needs.
-_RISE_US = 700_000.0
+# needs. But a second of twice the rate takes no picture: what does not fit waits, and shows.
+_RISE_US = 2_000_000.0
 _FALL_US = 6_000_000.0
 # After a pause in looking one look counts for no more than this.
 _TICK_MOST_US = 200_000

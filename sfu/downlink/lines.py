@@ -30,6 +30,7 @@ class LineColumns:
         needed_bps: what all wishes would cost, without audio.
         next_bps: what is granted and the next step up would cost, without audio; 0 = no step.
         proven_bps: what a probe has shown of late, audio included; 0 = nothing.
+        is_full: the last probe found where the line ends.
         base_bps: the least video that makes sense.
         settled_bps: the budget of the last allocation.
         allocated_us: when that was.
@@ -54,6 +55,7 @@ class LineColumns:
     needed_bps: npt.NDArray[np.float64]
     next_bps: npt.NDArray[np.float64]
     proven_bps: npt.NDArray[np.float64]
+    is_full: npt.NDArray[np.bool_]
     base_bps: npt.NDArray[np.float64]
     settled_bps: npt.NDArray[np.float64]
     allocated_us: npt.NDArray[np.int64]
@@ -73,6 +75,7 @@ class LineColumns:
             "is_open": np.bool_,
             "has_estimate": np.bool_,
             "is_dirty": np.bool_,
+            "is_full": np.bool_,
             "raw_step": np.int8,
             "handle": np.int64,
             "videos": np.int64,

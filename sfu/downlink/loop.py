@@ -253,9 +253,8 @@ class Downlink:
 
     def _believe(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:
         columns = self._lines.columns
-        # A probe that shows more is news; what is not proven any more is none.
-        columns.is_dirty |= estimates.proven_bps > _NEWS * columns.proven_bps
-        columns.proven_bps = estimates.proven_bps
+        columns.is_dirty |= estimates.proven_bps > _NEWS * columns.proven_bps  # a probe showed more
+        columns.proven_bps, columns.is_full = estimates.proven_bps, estimates.is_full
         self._states.belief = budget.believe(
             now_us,
             self._states.belief,
@@ -329,6 +328,7 @@ class Downlink:
             self._states.pick_allocator(picked),
             cost_factor=factor[picked],
             proven_bps=np.maximum(columns.proven_bps - self._reserve_bps, 0.0)[picked],
+            is_full=columns.is_full[picked],
         )
         self._states.put_allocator(picked, found.state)
         loss = self._states.protection.loss[picked]

@@ -396,8 +396,31 @@ def test_what_is_proven_needs_less_margin_and_less_time() -> None:
     assert grown(1.1 * MIDDLE, 1.03 * MIDDLE, 5)[0][0] == 0
 
 
+def test_after_a_growth_that_failed_a_proof_is_not_enough() -> None:
+    story = Story({"rates": camera(LOW, MIDDLE, temporal=1)})
+    story.run(2e6, 1)
+    story.run(0.9 * MIDDLE, 1)
+    assert story.run(1.1 * MIDDLE, 1, proven_bps=1.1 * MIDDLE)[0][0] == 1
+    assert story.run(0.9 * MIDDLE, 1)[0][0] == 0
+    assert story.run(1.1 * MIDDLE, 10, proven_bps=1.1 * MIDDLE)[0][0] == 0
+    assert story.run(1.2 * MIDDLE, 5, proven_bps=1.2 * MIDDLE)[0][0] == 1
+
+
 def test_what_is_proven_beyond_the_budget_does_not_count() -> None:
     assert grown(1.03 * MIDDLE, 2e6, 5)[0][0] == 0
+
+
+def test_a_line_whose_end_was_found_needs_the_margin_for_its_first_growth() -> None:
+    has_low = rows({"rates": camera(LOW, MIDDLE, temporal=1), "has": (0, 7), "fresh": False})
+    for is_full, expected in ((False, 1), (True, 0)):
+        found = allocate(
+            1_000_000,
+            np.array([1.1 * MIDDLE]),
+            has_low,
+            start_allocator(1),
+            is_full=np.array([is_full]),
+        )
+        assert found.spatial[0] == expected
 
 
 def test_the_next_step_is_named_with_what_it_costs() -> None:

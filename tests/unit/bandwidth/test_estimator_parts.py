@@ -72,6 +72,7 @@ class Probed:
         self.target_bps = float(start_bps)
         self.stalled = False
         self.proven_bps = 0.0
+        self.is_full = False
 
     def tick(self, rows: list[tuple[int, int, int, int, int]] | None = None) -> list[ProbeOrder]:
         self.now_us += TICK_US
@@ -81,6 +82,7 @@ class Probed:
         self.target_bps = float(estimates.target_bps[0])
         self.stalled = bool(estimates.is_stalled[0])
         self.proven_bps = float(estimates.proven_bps[0])
+        self.is_full = bool(estimates.is_full[0])
         return orders
 
     def sound(self) -> list[tuple[int, int, int, int, int]]:
@@ -383,6 +385,15 @@ def test_a_step_proven_is_not_probed_for_again_until_the_line_is_too_full() -> N
     probed.estimator._rates.decreased_us[0] = probed.now_us
     probed.tick()
     assert probed.proven_bps == 0 and next_order(probed) is not None
+
+
+def test_a_short_probe_that_came_slower_finds_the_end_and_proves_nothing() -> None:
+    for share, is_full in ((1.0, False), (0.5, True)):
+        probed = Probed()
+        order = first_order(probed)
+        probed.tick(probed.cluster(order, came_bps=share * order.rate_bps))
+        probed.tick()
+        assert probed.is_full is is_full and (probed.proven_bps > 0) is not is_full
 
 
 def test_who_lost_a_step_is_probed_soon_and_who_won_one_is_left_alone() -> None:

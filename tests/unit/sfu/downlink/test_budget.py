@@ -30,6 +30,7 @@ def estimates(
     return Estimates(
         np.array([target]),
         np.zeros(1),
+        np.zeros(1, np.bool_),
         np.array([acked]),
         np.array([loss]),
         np.array([queue_ms * 1000.0]),

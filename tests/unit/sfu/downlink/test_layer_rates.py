@@ -89,13 +89,20 @@ def test_key_frames_all_the_time_are_believed() -> None:
     source.see(5.0, 100_000, 300_000, 900_000)
     for _ in range(60):
         source.see(0.5, 180_000, 450_000, 1_400_000, keys=True)
-    assert source.full()[2] > 1_100_000
+    assert source.full()[2] > 1_000_000
+
+
+def test_a_second_of_twice_the_rate_is_no_new_price() -> None:
+    source = Watched()
+    source.see(5.0, 100_000, 450_000, 900_000)
+    source.see(1.0, 200_000, 900_000, 1_800_000)
+    assert source.full()[1] < 1.45 * 450_000
 
 
 def test_motion_is_believed_soon_and_stillness_late() -> None:
     source = Watched()
     source.see(5.0, 100_000, 300_000, 300_000)
-    source.see(2.0, 100_000, 300_000, 900_000)
+    source.see(4.5, 100_000, 300_000, 900_000)
     assert source.full()[2] > 800_000
     source.see(2.0, 100_000, 300_000, 300_000)
     assert source.full()[2] > 600_000
