@@ -125,7 +125,7 @@ def find_verdict(samples: Sequence[Sample]) -> Verdict:
     bad_s = sum(time_s.values())
     total_s = len(samples) * SAMPLE_S
     longest = sorted(stretches, key=lambda one: one.start_s - one.end_s)[:MAX_STRETCHES]
-    shown = tuple(sorted(longest, key=lambda one: one.start_s))
+    shown = tuple(sorted(longest, key=lambda one: (one.start_s, one.end_s)))
     if bad_s < MIN_BAD_S:
         return Verdict("none", "why.none", bad_s, total_s, shown)
     cause, detail = max(time_s, key=lambda key: time_s[key])

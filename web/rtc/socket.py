@@ -46,6 +46,7 @@ class SocketConnection:
         self._close_code: int | None = None
         self._unsent_bytes = 0
         self._is_unconfirmed = False
+        self._doubted_bytes = 0  # sent, and not looked after yet
         self.last_received_s = 0.0
 
     @property
@@ -90,26 +91,26 @@ class SocketConnection:
             while True:
                 if len(self._queue) > 1:
                     self._line.cork()
-                sent_bytes = 0
                 while self._queue:
                     data = self._queue.popleft()
                     await self._ws.send_bytes(data)
-                    sent_bytes += len(data)
+                    self._doubted_bytes += len(data)
                     self._unsent_bytes = max(0, self._unsent_bytes - len(data))
                 self._line.uncork()
                 if self._close_code is not None:
                     await self._ws.close(code=self._close_code)
                     return
                 self._wake.clear()
-                await self._wait(sent_bytes)
+                await self._wait()
         except (ConnectionError, RuntimeError):
             # aiohttp raises RuntimeError for a socket that closed under the writer.
             self._abort()
 
-    async def _wait(self, sent_bytes: int) -> None:
+    async def _wait(self) -> None:
         """Wait for something to send; see `web.rtc.line` for the pings meanwhile."""
         loop = asyncio.get_running_loop()
-        for pause_s in NUDGE_PAUSES_S if sent_bytes >= MIN_NUDGE_BYTES else ():
+        is_much = self._doubted_bytes >= MIN_NUDGE_BYTES
+        for pause_s in NUDGE_PAUSES_S if is_much else ():
             timer = loop.call_later(pause_s, self._look_back)
             try:
                 await self._wake.wait()
@@ -120,6 +121,7 @@ class SocketConnection:
                 return
             self._wake.clear()
             await self._ws.ping()
+        self._doubted_bytes = 0
         await self._wake.wait()
 
     def _look_back(self) -> None:
@@ -127,6 +129,8 @@ class SocketConnection:
         if self._line.has_unacknowledged():
             self._is_unconfirmed = True
             self._wake.set()
+        else:
+            self._doubted_bytes = 0
 
     async def ping(self, now_s: Callable[[], float]) -> None:
         """Ping who says nothing, and in the end cut that connection; runs until cancelled.

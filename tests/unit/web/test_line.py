@@ -147,3 +147,20 @@ def test_what_is_said_meanwhile_is_sent_at_once_and_followed_as_well() -> None:
 
     run_virtual(main())
     assert [round(at_s, 2) for at_s in ws.pings_s] == [0.15, 0.25, 0.45]
+
+
+def test_a_pong_does_not_end_the_pings_that_follow_something_else() -> None:
+    ws = FakeSocket()
+
+    async def main() -> None:
+        connection = SocketConnection(ws, lambda: None, FakeLine(0.5))
+        writer = asyncio.create_task(connection.write())
+        connection.send(MESSAGES[0])
+        await pass_virtual(0.1)
+        connection.send(b"pong")
+        await pass_virtual(5.0)
+        writer.cancel()
+        await asyncio.wait([writer])
+
+    run_virtual(main())
+    assert len(ws.pings_s) >= 2
