@@ -157,7 +157,8 @@ impl Hold {
         let Some(open_us) = self.open_us.filter(|_| self.told_us != 0) else {
             return 0;
         };
-        let due_us = open_us.saturating_add(self.quickest_us).max(self.told_us + interval_us);
+        let told_us = self.told_us.saturating_add(interval_us);
+        let due_us = open_us.saturating_add(self.quickest_us).max(told_us);
         now.saturating_sub(due_us).min(MAX_MISSING_US as Micros) as i64
     }
 
@@ -187,8 +188,8 @@ impl Hold {
         self.told_us = now;
         self.quickest_us = seen.base_us.saturating_add(seen.least_back_us).max(1) as Micros;
         self.open_us = (seen.open.num > 0).then_some(seen.open.oldest_us);
-        self.busy_bytes += seen.busy_bytes;
-        self.busy_us += seen.busy_us;
+        self.busy_bytes = self.busy_bytes.saturating_add(seen.busy_bytes);
+        self.busy_us = self.busy_us.saturating_add(seen.busy_us);
         self.is_proven |= seen.is_steep;
         if self.is_proven {
             self.until_us = Some(self.drained_us(now, seen).min(now + MAX_HOLD_US));
@@ -248,3 +249,6 @@ fn missing_us(now: Micros, seen: &Seen) -> i64 {
 fn rate_bps(bytes: u64, span_us: u64) -> Option<u64> {
     (span_us >= MIN_SPAN_US).then(|| bytes.saturating_mul(8_000_000) / span_us)
 }
+
+#[cfg(test)]
+mod tests;
