@@ -14,7 +14,7 @@ use crate::media::twcc::Open;
 /// Nothing came for so long although something waited in the link, or feedback that should tell of
 /// it: more than two threads explain that are not served at once. Beyond that half as much again as
 /// is usual on this line. A doubt costs little: mostly what was late is there some milliseconds later.
-const MISSING_US: i64 = 10_000;
+const MISSING_US: i64 = 6_000;
 /// Of packets that did not come, one or two may be lost.
 const MIN_OPEN: u32 = 3;
 /// What is usual fades with every feedback by this part: some three seconds.
