@@ -107,7 +107,10 @@ class SectionClaims:
         if offered.kind == "audio":
             return _claim_sound(pending)
         is_slow = is_weak(self._participant)
-        if is_slow and pending.info.simulcast:
+        # The rest comes with a later answer: only for whom we can ask for an offer.
+        link = self._participant.link
+        can_ask = link is not None and link.is_single
+        if is_slow and can_ask and pending.info.simulcast:
             pending.first_layers = count_first_layers(pending.info)
         return TrackClaim(
             codecs=pending.wanted_codecs,

@@ -52,3 +52,11 @@ def test_a_line_that_lost_packets_begins_slowly(num_losses: int) -> None:
     assert ("x-google-start-bitrate=300" in answer) is is_weak
     assert ("a=simulcast:recv q;~h;~f" in answer) is is_weak
     assert "maxaveragebitrate=32000" in answer
+
+
+def test_who_cannot_be_asked_for_an_offer_begins_with_all_layers() -> None:
+    client = Bench().connected("alice", single=False)
+    client.connection.num_losses = 2
+    client.publish("v", "video", rids=("q", "h", "f"))
+    answer = client.last("answer").sdp
+    assert "a=simulcast:recv q;h;f" in answer and "x-google-start-bitrate=300" in answer
