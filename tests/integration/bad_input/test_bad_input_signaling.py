@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import random
 import time
@@ -84,8 +85,9 @@ async def test_broken_offers_end_that_client_alone(
 async def test_answers_nobody_asked_for(server: AislecastServer, counts, room) -> None:
     async with open_signal(server, server.token("mallory", room)) as signal:
         assert await signal.receive("join") is not None
-        for number in range(20):
-            await signal.send(answer=Offer(type="answer", sdp="v=0\r\n", id=number))
+        with contextlib.suppress(ConnectionError):  # the first may have been one too many
+            for number in range(20):
+                await signal.send(answer=Offer(type="answer", sdp="v=0\r\n", id=number))
         await signal.until_closed()
     assert counts["internal_error"] == 0
 

@@ -128,6 +128,10 @@ impl Hold {
     pub fn take_end(&mut self, now: Micros) -> Option<(Micros, Option<u64>)> {
         self.until_us.filter(|until_us| *until_us <= now)?;
         self.until_us = None;
+        if self.told_us <= self.since_us {
+            // What was under way is gone, or all that told of it: only a new packet can be told of.
+            self.open_us = None;
+        }
         if let Some(doubted) = self.doubted.take().filter(|_| !self.is_proven) {
             self.learn(doubted);
         }

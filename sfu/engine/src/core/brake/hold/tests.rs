@@ -73,6 +73,21 @@ fn feedback_that_does_not_come_holds_pictures_but_only_if_it_has_something_to_te
 }
 
 #[test]
+fn what_nobody_ever_tells_of_is_waited_for_once() {
+    let mut hold = Hold::default();
+    hold.on_feedback(1_000_000, &well(1_000_000));
+    hold.on_sent(1_010_000);
+    hold.look(1_100_000, INTERVAL_US);
+    assert!(hold.is_on(1_100_001));
+    assert_eq!(hold.take_end(1_350_000), Some((DOUBT_US, None)));
+    hold.look(1_360_000, INTERVAL_US);
+    assert!(!hold.is_on(1_360_001), "else nothing would ever be sent again, and nothing told");
+    hold.on_sent(1_370_000);
+    hold.look(1_470_000, INTERVAL_US);
+    assert!(hold.is_on(1_470_001), "a new packet is another matter");
+}
+
+#[test]
 fn packets_that_come_far_slower_than_ever_hold_pictures_if_others_wait_behind_them() {
     // 1000 bytes in 60 ms, and 8 kB under way: more than half a second.
     let slow = |now: Micros| Seen {
