@@ -20,3 +20,14 @@ fn random_programs_break_nothing() {
     }
     assert!(forwarded > 2_000, "the programs reach the subscribers: {forwarded}");
 }
+
+/// Found by the fuzzer: a gap that turned out to be padding was offered at every turn.
+#[test]
+fn a_gap_that_was_padding_is_filled_once() {
+    driver::run(&[
+        110, 248, 77, 3, 93, 0, 33, 0, 0, 49, 0, 0, 0, 12, 0, 8, 255, 8, 12, 8, 255, 1, 1, 1, 57,
+        0, 2, 0, 0, 1, 2, 245, 0, 33, 0, 8, 255, 8, 12, 8, 255, 1, 1, 1, 8, 255, 8, 12, 8, 255, 33,
+        0, 0, 49, 0, 0, 0, 12, 0, 8, 255, 8, 12, 8, 255, 1, 1, 1, 57, 0, 2, 0, 0, 1, 2, 245, 0, 33,
+        0, 8, 255, 8, 12, 8, 255, 1, 1, 1, 8, 255, 8, 12, 8, 110,
+    ]);
+}

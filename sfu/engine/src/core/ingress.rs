@@ -9,9 +9,9 @@ use crate::wire::red::Red;
 use crate::wire::rtp::{RtpView, Span};
 use crate::wire::srtp::SrtpError;
 
-use super::Core;
 use super::slab::Slab;
 use super::transport::{Binding, PayloadKind, Transport};
+use super::{Core, mark_dirty};
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug)]
@@ -206,10 +206,7 @@ impl Core {
                     self.counters.held_events += u64::from(is_held);
                     has_begun = true;
                 }
-                if !source.is_dirty {
-                    source.is_dirty = true;
-                    self.dirty.push(source_index);
-                }
+                mark_dirty(&mut self.dirty, source_index, source);
             }
             Outcome::Refused(Refused::Duplicate) => self.counters.dropped_duplicate += 1,
             Outcome::Refused(Refused::Late) => self.counters.dropped_late += 1,

@@ -246,6 +246,15 @@ impl Core {
     }
 }
 
+/// Lists a source for the next flush: its log has something that subscribers are to get, and only
+/// that flush clears it.
+fn mark_dirty(dirty: &mut Vec<u32>, index: u32, source: &mut Source) {
+    if !source.is_dirty {
+        source.is_dirty = true;
+        dirty.push(index);
+    }
+}
+
 /// SplitMix64: enough for numbers that only have to differ from run to run.
 #[derive(Debug)]
 struct Random(u64);

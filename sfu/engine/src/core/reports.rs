@@ -11,7 +11,7 @@ use crate::wire::twcc_feedback::FeedbackHeader;
 
 use super::slab::Slab;
 use super::transport::{MAX_SSRCS, Transport};
-use super::{Core, Counters, Egress};
+use super::{Core, Counters, Egress, mark_dirty};
 
 /// Largest compound before sealing.
 const MAX_COMPOUND: usize = 1150;
@@ -149,10 +149,13 @@ impl Core {
         }
         add_transport_cc(now, &mut compound, transport);
         for at in 0..transport.sources.len() {
-            let Some(source) = self.sources.get_mut(transport.sources[at]) else {
+            let index = transport.sources[at];
+            let Some(source) = self.sources.get_mut(index) else {
                 continue;
             };
-            add_requests(now, &mut compound, transport, source, seqs_ext, seqs);
+            if add_requests(now, &mut compound, transport, source, seqs_ext, seqs) {
+                mark_dirty(&mut self.dirty, index, source);
+            }
         }
         compound.send(transport);
     }
@@ -321,7 +324,7 @@ fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Tr
     }
 }
 
-/// NACK and PLI of one source.
+/// NACK and PLI of one source; returns whether gaps turned out to be padding, which is to leave.
 fn add_requests(
     now: Micros,
     compound: &mut Compound<'_>,
@@ -329,8 +332,9 @@ fn add_requests(
     source: &mut Source,
     seqs_ext: &mut Vec<u64>,
     seqs: &mut Vec<u16>,
-) {
+) -> bool {
     let own_ssrc = transport.own_ssrc;
+    let mut is_filled = false;
     for encoding in source.encodings.iter_mut().filter(|encoding| encoding.ssrc != 0) {
         let ssrc = encoding.ssrc;
         if encoding.nack.next_due_us().is_some_and(|due| due <= now) {
@@ -338,7 +342,7 @@ fn add_requests(
             if let Some(key) = encoding.whole_key() {
                 encoding.nack.forget_before(key.seq_ext);
             }
-            encoding.fill_padding(now);
+            is_filled |= encoding.fill_padding(now);
             let ring = &encoding.ring;
             let given_up =
                 encoding.nack.drain_due(now, seqs_ext, |seq_ext| is_spare(ring, seq_ext));
@@ -370,4 +374,5 @@ fn add_requests(
             compound.add(transport, |writer| writer.pli(own_ssrc, ssrc));
         }
     }
+    is_filled
 }

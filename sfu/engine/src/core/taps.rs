@@ -5,7 +5,7 @@ use crate::media::encoding::{Incoming, Outcome};
 use crate::media::source::Source;
 use crate::media::tap::Tap;
 
-use super::Core;
+use super::{Core, mark_dirty};
 
 impl Core {
     /// Lets the taps of a source read what arrived.
@@ -91,10 +91,7 @@ impl Core {
             self.events.push(event, &mut self.counters);
         }
         let source = self.sources.get_mut(index)?;
-        if !source.is_dirty {
-            source.is_dirty = true;
-            self.dirty.push(index);
-        }
+        mark_dirty(&mut self.dirty, index, source);
         if source.group != 0 {
             source.loudness.on_packet(now, None, data.len());
             self.contest(now, index);

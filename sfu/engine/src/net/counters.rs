@@ -24,7 +24,7 @@ net_counters! {
     net_udp_receives,
     /// Waits for the rest of a frame.
     net_gather_waits,
-    /// Those of them in which something came.
+    /// Those of them in which media came.
     net_gather_hits,
     /// Receive errors other than "nothing there".
     net_udp_receive_errors,

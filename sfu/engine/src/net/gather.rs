@@ -34,7 +34,7 @@ impl Luck {
         self.skipped == 0
     }
 
-    /// Notes whether something came.
+    /// Notes whether more media came.
     pub fn note(&mut self, has_paid: bool) {
         self.score = if has_paid {
             (self.score + PAID).min(SCORE_MAX)
@@ -64,7 +64,7 @@ mod tests {
         let mut luck = Luck::default();
         assert_eq!(count_waits(&mut luck, 320, false), 10);
         assert!(count_waits(&mut luck, 320, true) > 280);
-        // A frame in four that comes whole is no reason to stop.
+        // One wait in two that is in vain is no reason to stop.
         for _ in 0..100 {
             assert!(luck.may_wait());
             luck.note(true);

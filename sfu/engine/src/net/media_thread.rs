@@ -225,10 +225,11 @@ impl MediaThread {
                 return;
             }
             std::thread::sleep(gather::PAUSE);
-            let before = self.core.counters().received_datagrams;
+            // Packets of media: others of the many who get it send feedback all the time.
+            let before = self.core.counters().received_packets;
             self.udp.iter_mut().for_each(|port| port.is_readable = true);
             self.receive(buffers);
-            let has_paid = self.core.counters().received_datagrams > before;
+            let has_paid = self.core.counters().received_packets > before;
             self.state.luck.note(has_paid);
             self.state.counters.net_gather_waits += 1;
             self.state.counters.net_gather_hits += u64::from(has_paid);

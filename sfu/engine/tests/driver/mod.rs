@@ -26,6 +26,10 @@ const EXTENSIONS: ExtMap = ExtMap {
     dependency: 9,
 };
 
+/// Segments of a bundle, and what UDP has room for.
+const MAX_SEGMENTS: usize = 32;
+const MAX_DATAGRAM: usize = 65_507;
+
 /// Checks what a `send` promises.
 #[derive(Default)]
 struct Checked {
@@ -36,8 +40,8 @@ impl Egress for Checked {
     fn send(&mut self, _: Path, data: &[u8], segment: Option<usize>) {
         assert!(!data.is_empty());
         if let Some(segment) = segment {
-            // What Linux takes in one call: 64 segments, and what UDP has room for.
-            assert!(data.len() > segment && data.len() <= segment * 64 && data.len() <= 65_507);
+            assert!(data.len() > segment && data.len() <= segment * MAX_SEGMENTS);
+            assert!(data.len() <= MAX_DATAGRAM, "one call takes no more");
         }
         self.datagrams += data.len().div_ceil(segment.unwrap_or(data.len()));
     }

@@ -21,21 +21,23 @@ impl Encoding {
     /// Takes missing packets that were nothing but padding for arrived. Senders without a
     /// retransmission stream pad, and probe, under the numbers of their media, and never send that
     /// again (libwebrtc's `rtp_sender.cc`): it would be asked for in vain, then a key frame, and
-    /// viewers would wait for the numbers.
-    pub fn fill_padding(&mut self, now: Micros) {
+    /// viewers would wait for the numbers. Returns whether there were any: they are in the log.
+    pub fn fill_padding(&mut self, now: Micros) -> bool {
         let Some(codec) = self.codec.filter(|codec| !codec.is_audio()) else {
-            return;
+            return false;
         };
+        let mut is_filled = false;
         let find = |one: &Encoding| one.nack.missing().find(|&seq| is_padding(&one.ring, seq));
         while let Some(seq_ext) = find(self) {
             let ts_rtp = neighbours(&self.ring, seq_ext).map_or(0, |(before, _)| before.ts_rtp);
             let view = View::new(seq_ext, ts_rtp, codec, now);
-            // What goes out next takes it along.
             if self.ring.insert(view, &[], &[], &[]).is_ok() && self.log.len() < MAX_LOG {
                 self.log.push(seq_ext);
+                is_filled = true;
             }
             self.nack.on_arrival(now, seq_ext, false);
         }
+        is_filled
     }
 }
 
@@ -172,12 +174,12 @@ mod tests {
         }
         encoding.log.clear();
         let first = encoding.nack.missing().next().unwrap();
-        encoding.fill_padding(1);
+        assert!(encoding.fill_padding(1));
         assert_eq!(encoding.nack.missing().collect::<Vec<_>>(), [first + 3], "picture 3");
         assert_eq!(encoding.log, [first, first + 1], "viewers get their numbers");
         assert!(encoding.ring.view(first).unwrap().is_padding_only());
         assert_eq!(encoding.ring.view(first).unwrap().ts_rtp, 30_000);
-        encoding.fill_padding(2);
+        assert!(!encoding.fill_padding(2));
         assert_eq!(encoding.log.len(), 2, "once");
     }
 
