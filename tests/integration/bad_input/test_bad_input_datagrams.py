@@ -14,11 +14,14 @@ from testkit.server import AislecastServer
 GARBAGE_COUNT = 5000
 
 
-async def received(server: AislecastServer, counts, at_least: int) -> None:
-    """Wait until so many datagrams have come in."""
-    async with asyncio.timeout(10):
-        while counts["received_datagrams"] < at_least:
-            await asyncio.sleep(0.05)
+async def reach(counts, at_least: float, *names: str) -> None:
+    """Wait until these drops make so many together: the healthy pair's datagrams come in as well,
+    so nothing can be told from how many did."""
+    for _ in range(200):
+        if sum(counts[name] for name in names) >= at_least:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError({"wanted": at_least} | {name: counts[name] for name in names})
 
 
 async def test_garbage_of_every_kind(server: AislecastServer, counts) -> None:
@@ -30,9 +33,8 @@ async def test_garbage_of_every_kind(server: AislecastServer, counts) -> None:
             sock.sendto(data, ("127.0.0.1", server.rtc_port))
             if number % 20 == 0:
                 await asyncio.sleep(0.001)
-    await received(server, counts, GARBAGE_COUNT * 0.9)
-    dropped = sum(counts[f"dropped_{kind}"] for kind in ("unknown_kind", "unknown_path"))
-    assert dropped + counts["dropped_stun_malformed"] >= GARBAGE_COUNT * 0.9
+    kinds = ("dropped_unknown_kind", "dropped_unknown_path", "dropped_stun_malformed")
+    await reach(counts, GARBAGE_COUNT * 0.9, *kinds)
     assert counts["received_packets"] < GARBAGE_COUNT * 0.5
 
 
@@ -65,7 +67,8 @@ async def test_stun_with_wrong_names_and_passwords(server: AislecastServer, coun
                 for data in wrong:
                     sock.sendto(data, ("127.0.0.1", server.rtc_port))
                 await asyncio.sleep(0)
-            await received(server, counts, 200)
+            await reach(counts, 40, "dropped_stun_unknown_ufrag")
+            await reach(counts, 80, "dropped_stun_auth")
             answered = []
             try:
                 while True:
@@ -73,8 +76,6 @@ async def test_stun_with_wrong_names_and_passwords(server: AislecastServer, coun
             except TimeoutError:
                 pass
         assert all(m.message_class == stun.Class.ERROR for m in answered), answered
-        assert counts["dropped_stun_unknown_ufrag"] >= 40
-        assert counts["dropped_stun_auth"] >= 80
         # The peer that was impersonated is still there.
         assert peer.pc.connectionState == "connected"
 
@@ -84,21 +85,18 @@ async def test_replayed_changed_and_wrongly_sealed_media(
 ) -> None:
     async with hostile_peer(server, room) as peer:
         sealed = await peer.sealed_rtp(0x1234, 1)
-        for _ in range(300):
-            await peer.send_raw(sealed)  # its first copy may pass, no other
-        for number in range(300):
-            changed = bytearray(sealed)
-            changed[2:4] = struct.pack("!H", 2 + number)
-            await peer.send_raw(bytes(changed))
-        for number in range(300):
-            await peer.send_raw(struct.pack("!BBHII", 0x80, 111, number, 0, 7) + bytes(50))
-        for size in range(12):
-            await peer.send_raw(sealed[:size])
-        await received(server, counts, 800)
-        assert counts["dropped_auth"] >= 600
+        datagrams = [sealed] * 300  # its first copy may pass, no other
+        datagrams += [sealed[:2] + struct.pack("!H", 2 + n) + sealed[4:] for n in range(300)]
+        datagrams += [struct.pack("!BBHII", 0x80, 111, n, 0, 7) + bytes(50) for n in range(300)]
+        datagrams += [sealed[:size] for size in range(12)]
+        for number, data in enumerate(datagrams):
+            await peer.send_raw(data)
+            if number % 50 == 0:
+                await asyncio.sleep(0.001)
+        await reach(counts, 600, "dropped_auth")
         # Nothing is remembered of a payload type nobody agreed on, not even that it came before.
-        refused = counts["dropped_replay"] + counts["dropped_unknown_payload"]
-        assert refused + counts["dropped_auth"] + counts["dropped_malformed"] >= 890
+        refused = ("dropped_replay", "dropped_unknown_payload", "dropped_malformed")
+        await reach(counts, 890, "dropped_auth", *refused)
 
 
 async def test_a_stranger_sends_what_a_peer_sealed(server: AislecastServer, counts, room) -> None:

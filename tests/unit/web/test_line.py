@@ -38,10 +38,12 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.sent_s: list[float] = []
         self.pings_s: list[float] = []
 
     async def send_bytes(self, data: bytes) -> None:
         self.sent.append(data)
+        self.sent_s.append(asyncio.get_running_loop().time())
 
     async def ping(self) -> None:
         self.pings_s.append(asyncio.get_running_loop().time())
@@ -96,7 +98,10 @@ def test_a_closed_socket_has_nothing_unconfirmed() -> None:
 MESSAGES = (b"join" * 20, b"answer")
 
 
-def run_for(line: Line, seconds_s: float, messages: tuple[bytes, ...] = MESSAGES) -> FakeSocket:
+def run_for(
+    line: Line, seconds_s: float, messages: tuple[bytes, ...] = MESSAGES, *, apart_s: float = 0.0
+) -> FakeSocket:
+    """Sends the messages one after the other, then lets time pass."""
     ws = FakeSocket()
 
     async def main() -> None:
@@ -104,6 +109,8 @@ def run_for(line: Line, seconds_s: float, messages: tuple[bytes, ...] = MESSAGES
         writer = asyncio.create_task(connection.write())
         for message in messages:
             connection.send(message)
+            if apart_s:
+                await pass_virtual(apart_s)
         await pass_virtual(seconds_s)
         writer.cancel()
         await asyncio.wait([writer])
@@ -131,36 +138,11 @@ def test_a_pong_is_not_followed_by_pings() -> None:
 
 
 def test_what_is_said_meanwhile_is_sent_at_once_and_followed_as_well() -> None:
-    ws = FakeSocket()
-
-    async def main() -> None:
-        connection = SocketConnection(ws, lambda: None, FakeLine(0.5))
-        writer = asyncio.create_task(connection.write())
-        connection.send(MESSAGES[0])
-        await pass_virtual(0.3)
-        connection.send(MESSAGES[0])
-        await pass_virtual(0.001)
-        assert len(ws.sent) == 2
-        await pass_virtual(5.0)
-        writer.cancel()
-        await asyncio.wait([writer])
-
-    run_virtual(main())
+    ws = run_for(FakeLine(0.5), 5.0, (MESSAGES[0], MESSAGES[0]), apart_s=0.3)
+    assert [round(at_s, 2) for at_s in ws.sent_s] == [0.0, 0.3]
     assert [round(at_s, 2) for at_s in ws.pings_s] == [0.15, 0.25, 0.45]
 
 
 def test_a_pong_does_not_end_the_pings_that_follow_something_else() -> None:
-    ws = FakeSocket()
-
-    async def main() -> None:
-        connection = SocketConnection(ws, lambda: None, FakeLine(0.5))
-        writer = asyncio.create_task(connection.write())
-        connection.send(MESSAGES[0])
-        await pass_virtual(0.1)
-        connection.send(b"pong")
-        await pass_virtual(5.0)
-        writer.cancel()
-        await asyncio.wait([writer])
-
-    run_virtual(main())
+    ws = run_for(FakeLine(0.5), 5.0, (MESSAGES[0], b"pong"), apart_s=0.1)
     assert len(ws.pings_s) >= 2
