@@ -91,7 +91,7 @@ async def test_invitation_becomes_a_token_with_the_rights_of_its_role(rig: Rig) 
         assert invite["url"].endswith(f"/j/{invite['code']}")
         status, seat = await rig.call("POST", "/api/join", {"code": invite["code"], "name": "张敏"})
         assert status == 200
-        assert seat["url"].startswith("ws://")
+        assert seat["url"] == str(rig.client.make_url("")).replace("http", "ws", 1).rstrip("/")
         assert (seat["role"], seat["room"], seat["title"]) == (role, room["name"], "Walk")
         claims = jwt.decode(seat["token"], API_SECRET, algorithms=["HS256"])
         assert claims["sub"] == seat["identity"]

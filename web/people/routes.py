@@ -200,7 +200,8 @@ class PeopleRoutes:
         seat = self._entrance.seat(room, role, name, device=body.get("device", ""))
         return web.json_response(
             {
-                "url": self._public_url(request).replace("http", "ws", 1),
+                # Where the caller came from, not where links lead: it is there already.
+                "url": origin(request).replace("http", "ws", 1),
                 "token": seat.token,
                 "room": room,
                 "title": await self._catalogue.title(room),

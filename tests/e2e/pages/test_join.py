@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from testkit.people import Host
+from testkit.server import run_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -124,3 +126,13 @@ async def test_an_address_without_a_camera_says_so_however_often_it_is_tried(hos
     await rep.page.click("#preview-start")
     await rep.page.wait_for_timeout(500)
     assert await told.count() == 1, await rep.page.inner_text("#trouble")
+
+
+async def test_the_machine_itself_enters_where_links_lead_elsewhere(browser, tmp_path) -> None:
+    """As at a first start: links name the machine's address, its owner has opened localhost."""
+    with run_server(tmp_path / "data", "--public-url", "http://192.0.2.77:7880") as here:
+        desk = await Host.open(here, browser)
+        await desk.start_meeting()
+        assert (await desk.invite("guest")).startswith("http://192.0.2.77:7880/j/")
+        await desk.until_seen(".tile video")
+        await desk.close()
