@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jwt
 import pytest
+from livekit.protocol import models
 from web_fakes import API_SECRET, make_token
 from web_rig import HOST_KEY, OURS, Rig, run_rig
 
@@ -74,10 +75,15 @@ async def test_rooms_are_made_and_shown_live_first(rig: Rig) -> None:
     status, quiet = await rig.call("POST", "/api/rooms", {"title": "华东周会"})
     assert (status, quiet["title"], quiet["is_live"]) == (201, "华东周会", False)
     rig.signaling.add_room("live-room")
+    rig.signaling.participants["live-room"] = [
+        models.ParticipantInfo(identity="a"),
+        models.ParticipantInfo(identity="b", permission=models.ParticipantPermission(hidden=True)),
+        models.ParticipantInfo(identity="c", attributes={"kind": "camera"}),
+    ]
     _, answer = await rig.call("GET", "/api/rooms")
     assert [room["name"] for room in answer["rooms"]] == ["live-room", quiet["name"]]
     assert answer["rooms"][0]["started_at"].endswith("+00:00")
-    assert answer["rooms"][0]["num_participants"] == 1
+    assert answer["rooms"][0]["num_people"] == 1
 
 
 async def test_invitation_becomes_a_token_with_the_rights_of_its_role(rig: Rig) -> None:

@@ -16,12 +16,11 @@ from signaling.service import LocalParticipant, SignalingService
 from web.cameras.pulls import Pull
 from web.cameras.store import Camera, CameraStore
 from web.http.problems import not_found
+from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE
 
 log = structlog.get_logger("web.cameras")
 
-KIND_ATTRIBUTE: Final = "kind"
 STATE_ATTRIBUTE: Final = "state"
-CAMERA_KIND: Final = "camera"
 
 
 class Opener(Protocol):

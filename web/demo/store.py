@@ -20,6 +20,7 @@ from web.demo.camera import LoopCamera
 from web.demo.loops import Loop, VideoSize
 from web.demo.player import LoopPlayer
 from web.demo.scenes import PEOPLE_SIZE, WALK_SIZES, load_scenes
+from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE, WALK_KIND
 
 __all__ = ["DemoGuest", "DemoStage", "DemoStore"]
 
@@ -74,7 +75,7 @@ class DemoStore:
         """Make or load the media, open the camera, and enter the room."""
         loops = await load_scenes(self._folder)
         epoch_s = asyncio.get_running_loop().time()
-        walk = self._enter("demo-walk", "货架巡店 Shelf walk", {"kind": "walk"})
+        walk = self._enter("demo-walk", "货架巡店 Shelf walk", {KIND_ATTRIBUTE: WALK_KIND})
         layers = [loops[f"walk-{index}"] for index in range(len(WALK_SIZES))]
         self._play(walk, "walk", layers, WALK_SIZES, epoch_s)
         for identity, name, label in (
@@ -141,7 +142,7 @@ class DemoStore:
         self._camera = RtspCamera(
             self._server.url, self._media, label="demo camera", config=_LOOPBACK
         )
-        guest = self._enter("demo-camera", "1 号机 Cam 1", {"kind": "camera"})
+        guest = self._enter("demo-camera", "1 号机 Cam 1", {KIND_ATTRIBUTE: CAMERA_KIND})
         size = VideoSize(aisle.WIDTH, aisle.HEIGHT, 600_000)
         info = _track_info("camera", is_audio=False, sizes=[size])
         info.mime_type = "video/H264"

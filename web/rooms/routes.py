@@ -12,6 +12,7 @@ from web.access.rights import Access
 from web.http.bodies import Shape, Text, read_json
 from web.http.operations import Operation
 from web.rooms.catalogue import MAX_TITLE_CHARS, RoomCatalogue
+from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE
 
 NEW_ROOM = Shape({"title": Text(MAX_TITLE_CHARS, is_required=False, meaning="what people call it")})
 ROOM_SCHEMA: dict[str, Any] = {
@@ -20,7 +21,7 @@ ROOM_SCHEMA: dict[str, Any] = {
         "name": {"type": "string"},
         "title": {"type": "string"},
         "is_live": {"type": "boolean"},
-        "num_participants": {"type": "integer"},
+        "num_people": {"type": "integer"},
         "started_at": {"type": ["string", "null"], "format": "date-time"},
         "is_recording": {"type": "boolean"},
     },
@@ -61,6 +62,13 @@ class RoomRoutes:
             ),
         ]
 
+    def _count_people(self, room: str) -> int:
+        """How many others see there; a store camera is nobody."""
+        return sum(
+            one.attributes.get(KIND_ATTRIBUTE) != CAMERA_KIND and not one.permission.hidden
+            for one in self._signaling.list_participants(room)
+        )
+
     async def handle_list(self, request: web.Request) -> web.Response:
         """List rooms."""
         self._access.require(request, "room_list")
@@ -74,7 +82,7 @@ class RoomRoutes:
                     "name": live.name,
                     "title": await self._catalogue.title(live.name),
                     "is_live": True,
-                    "num_participants": live.num_participants,
+                    "num_people": self._count_people(live.name),
                     "started_at": datetime.fromtimestamp(live.creation_time, UTC).isoformat(),
                     "is_recording": live.active_recording,
                 }
@@ -99,7 +107,7 @@ def _quiet_room(name: str, title: str) -> dict[str, Any]:
         "name": name,
         "title": title or name,
         "is_live": False,
-        "num_participants": 0,
+        "num_people": 0,
         "started_at": None,
         "is_recording": False,
     }

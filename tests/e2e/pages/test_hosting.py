@@ -7,6 +7,14 @@ from testkit.axe import violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+_HEADER_FITS = """(level) => {
+  const quality = document.querySelector("#quality");
+  quality.dataset.level = level;
+  document.querySelector("#quality-words").textContent = "Network very weak";
+  const bars = quality.querySelector(".bars").getBoundingClientRect();
+  const end = document.querySelector("#quality").getBoundingClientRect().right;
+  return bars.width > 15 && bars.right <= innerWidth && end <= innerWidth;
+}"""
 _TRY = """
 async ([path, body]) => {
   const answer = await fetch(path, {
@@ -114,6 +122,12 @@ async def test_a_host_who_came_by_a_link_leads_like_any_other(host, person) -> N
     await deputy.tap("#record")
     await host.page.wait_for_selector("#rec:not([hidden])")
     await deputy.page.wait_for_selector("#record[aria-pressed=true]")
+    guest = await person(phone=True, language="en-US")
+    await guest.enter(await host.invite("guest", "Anna"))
+    await guest.page.wait_for_selector("#rec:not([hidden])")
+    # The bars stay whole beside the recording's sign, whatever words stand there.
+    for level in ("3", "0"):
+        assert await guest.page.evaluate(_HEADER_FITS, level)
     await deputy.show_tools()
     await deputy.tap("#record")
     await host.page.wait_for_selector("#rec", state="hidden")

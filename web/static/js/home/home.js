@@ -14,7 +14,7 @@ import { openInvite } from "./invite.js";
  * @typedef {object} LiveRoom
  * @property {string} name
  * @property {string} title
- * @property {number} num_participants
+ * @property {number} num_people
  * @property {string} started_at
  * @property {boolean} is_recording
  */
@@ -29,7 +29,7 @@ function liveCard(room) {
   return el("li", { class: "card live-card", data: { room: room.name } },
     el("div", { class: "live-card-head" },
       el("div", {}, el("h3", {}, room.title || room.name),
-        el("p", { class: "row-sub" }, el("span", {}, t("home.people", { n: room.num_participants })), el("span", {}, t("home.since", { when: sayTime(room.started_at) })))),
+        el("p", { class: "row-sub" }, el("span", {}, t("home.people", { n: room.num_people })), el("span", {}, t("home.since", { when: sayTime(room.started_at) })))),
       room.is_recording ? el("span", { class: "chip live" }, t("home.recording")) : el("span", { class: "chip good" }, t("home.live_now"))),
     el("div", { class: "live-card-actions" },
       el("a", { class: "button", href: url }, t("home.enter")),
@@ -40,7 +40,7 @@ async function refreshLive() {
   try {
     /** @type {{ rooms: LiveRoom[] }} */
     const { rooms } = await get("/api/rooms");
-    const busy = rooms.filter((room) => room.num_participants > 0);
+    const busy = rooms.filter((room) => room.num_people > 0);
     const fresh = JSON.stringify(busy);
     if (fresh === shown) return;
     shown = fresh;

@@ -60,7 +60,10 @@ export function showPeople(room) {
     all.sort((a, b) => (handOf(a) || Infinity) - (handOf(b) || Infinity) || 0);
     list.replaceChildren(...all.map((one) => row(room, one, update)));
     const people = all.filter((participant) => kindOf(participant) !== "camera").length;
-    setText(byId("count-words"), t("people.count", { n: people }));
+    const words = t("people.count", { n: people });
+    setText(byId("count-words"), words);
+    setText(byId("count-number"), String(people));
+    byId("count").setAttribute("aria-label", words);
   };
   const update = () => {
     if (isDue) return;
