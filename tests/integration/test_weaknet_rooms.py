@@ -6,17 +6,13 @@ They tell a server that adapts from one that does not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.server import KEY, SECRET, AislecastServer
-from weaknet.namespaces import WeaknetUnavailableError, check_available
-from weaknet.network import SERVER_ADDRESS, Network
-from weaknet.runs import Stage, Target, sender_run, ten_run
+from weaknet.runs import Stage, sender_run, ten_run
+from weaknet_stage import open_stage
 
 KINDS = ("hotspot", "township", "loss30", "cliff", "dead10", "address")
 FAST = ("hotspot", "cliff", "dead10", "address")
@@ -26,37 +22,8 @@ SECONDS = 22.0
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """A room of our own server, with as many links as kinds."""
-    try:
-        check_available()
-    except WeaknetUnavailableError as error:
-        # Where tests decide about a change they must not be left out silently.
-        if os.environ.get("CI") or os.geteuid() == 0:
-            raise
-        pytest.skip(str(error))
-    with ExitStack() as stack:
-        stack.enter_context(_ahead_of_others())
-        network = stack.enter_context(Network(len(KINDS)))
-        with network.hub.entered():
-            server = AislecastServer(tmp_path / "data", address=SERVER_ADDRESS)
-            stack.enter_context(server)
-        target = Target(server.url, KEY, SECRET)
-        yield stack.enter_context(Stage(network, target, seed=1))
-
-
-@contextmanager
-def _ahead_of_others() -> Iterator[None]:
-    """Server and clients go before whatever else the machine does: this is about links, not load.
-
-    Needs the right to do so; without it a busy machine may fail these tests.
-    """
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -10)  # what is started from here inherits it
-    try:
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, before)
+    with open_stage(tmp_path / "data", len(KINDS)) as opened:
+        yield opened
 
 
 def test_weak_viewers_go_on_and_a_strong_one_does_not_notice(stage: Stage) -> None:

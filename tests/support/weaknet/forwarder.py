@@ -4,10 +4,12 @@ Started by `network.Network`, with the devices as inherited file descriptors. On
 line comes on stdin and goes to stdout:
 
     {"links": [{"hub_tun": 5, "client_tun": 6, "address": "198.18.1.2"}, …]}    at first
-    {"start": 0, "up": plan, "down": plan, "seed": 1, "addresses": [[at_us, "198.18.1.3"], …]}
+    {"start": 0, "up": plan, "down": plan, "seed": 1, "addresses": [[at_us, "198.18.1.3"], …],
+     "tcp_ports": null}
     {"report": 0}    -> {"up": {…}, "down": {…}, "late_p99_us": …, …}
 
-where a plan is [[at_us, conditions as in `pipe.Conditions`], …]. A link that was not started lets
+where a plan is [[at_us, conditions as in `pipe.Conditions`], …] and `tcp_ports` are those that a
+firewall leaves open. A link that was not started lets
 everything pass. `start` may be repeated; it begins anew. The process ends with its stdin.
 """
 
@@ -22,6 +24,7 @@ import sys
 import time
 from typing import Any
 
+from weaknet.firewall import Firewall
 from weaknet.nat import Nat
 from weaknet.pipe import Change, Conditions, Pipe
 
@@ -47,7 +50,9 @@ class Link:
         """Open for everything until it is started."""
         self.tuns = (hub_tun, client_tun)
         self._address = address
-        self.start(now_us(), {"up": [[0, {}]], "down": [[0, {}]], "seed": 0, "addresses": []})
+        anything = [[0, {}]]
+        order = {"up": anything, "down": anything, "seed": 0, "addresses": [], "tcp_ports": None}
+        self.start(now_us(), order)
 
     def start(self, start_us: int, order: dict[str, Any]) -> None:
         """Begin with new conditions, empty queues and zero counters."""
@@ -55,6 +60,7 @@ class Link:
         self.up: Pipe[bytes] = Pipe(to_plan(order["up"]), rng, start_us=start_us)
         self.down: Pipe[bytes] = Pipe(to_plan(order["down"]), rng, start_us=start_us)
         self._nat = Nat(self._address)
+        self._firewall = Firewall(order["tcp_ports"])
         self._addresses = [(start_us + at_us, address) for at_us, address in order["addresses"]]
         self.start_us = start_us
         self._refused = 0
@@ -64,12 +70,14 @@ class Link:
         """A device has packets."""
         is_up = tun == self.tuns[1]
         pipe = self.up if is_up else self.down
+        allows = self._firewall.outbound if is_up else self._firewall.inbound
         for _ in range(_BATCH):
             try:
                 packet = os.read(tun, _PACKET_BYTES)
             except BlockingIOError:
                 return
-            pipe.push(now_us(), packet, len(packet))
+            if allows(packet):
+                pipe.push(now_us(), packet, len(packet))
 
     def next_us(self) -> int | None:
         """When `poll` has something to do."""
@@ -113,6 +121,8 @@ class Link:
             "late_max_us": late_us[-1],
             "refused": self._refused,
             "dropped_address": self._nat.dropped,
+            "blocked_udp": self._firewall.blocked_udp,
+            "blocked_other": self._firewall.blocked_other,
             **{
                 name: dataclasses.asdict(pipe.counters) | {"history": pipe.finish_history()}
                 for name, pipe in (("up", self.up), ("down", self.down))

@@ -44,6 +44,7 @@ def plan(link: str, seconds: float) -> list[Change]:
         "loss30": LOSS30,
         "cap": CAP,
         "address": GOOD,
+        "office": GOOD,
     }
     if link in steady:
         return [Change(0, steady[link])]

@@ -108,12 +108,17 @@ class Network:
         *,
         seed: int = 1,
         address_change_us: int | None = None,
+        tcp_ports: Sequence[int] | None = None,
     ) -> int:
-        """Let the conditions of a link begin; returns the moment on the monotonic clock in µs."""
+        """Let the conditions of a link begin; returns the moment on the monotonic clock in µs.
+
+        With `tcp_ports` a firewall lets nothing pass but TCP to these ports of the hub.
+        """
         renumbered = f"198.18.{link + 1}.3"
         addresses = [] if address_change_us is None else [[address_change_us, renumbered]]
         order = {"start": link, "up": to_wire(up), "down": to_wire(down)}
-        return int(self._ask({**order, "seed": seed, "addresses": addresses})["start_us"])
+        order |= {"seed": seed, "addresses": addresses, "tcp_ports": tcp_ports}
+        return int(self._ask(order)["start_us"])
 
     def report(self, link: int) -> dict[str, Any]:
         """The counters of a link since its start."""

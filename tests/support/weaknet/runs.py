@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,9 +46,17 @@ class Target:
 class Stage:
     """A room with people in it, for the length of one run."""
 
-    def __init__(self, network: Network, target: Target, seed: int) -> None:
-        """Nobody is there yet."""
+    def __init__(
+        self,
+        network: Network,
+        target: Target,
+        seed: int,
+        *,
+        tcp_ports: Sequence[int] | None = None,
+    ) -> None:
+        """Nobody is there yet. With `tcp_ports` a firewall stands before every link."""
         self.network, self.target, self.seed = network, target, seed
+        self._tcp_ports = tcp_ports
         self._run = uuid.uuid4().hex[:8]
         self._stack = ExitStack()
 
@@ -72,7 +81,9 @@ class Stage:
         plan = links.plan(kind, seconds)
         change_us = links.address_change_us(kind, seconds)
         seed = self.seed * 100 + link
-        return self.network.start(link, plan, plan, seed=seed, address_change_us=change_us)
+        return self.network.start(
+            link, plan, plan, seed=seed, address_change_us=change_us, tcp_ports=self._tcp_ports
+        )
 
     def __enter__(self) -> Stage:
         return self
@@ -109,6 +120,7 @@ def _link_figures(
         f"link_{name}": {key: value for key, value in report[name].items() if key != "history"}
         for name in ("up", "down")
     }
+    found["blocked_udp"] = report["blocked_udp"]
     found["link_late_p99_ms"] = round(report["late_p99_us"] / 1000, 2)
     found["link_late_max_ms"] = round(report["late_max_us"] / 1000, 2)
     history = report[direction]["history"]
