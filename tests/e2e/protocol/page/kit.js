@@ -23,7 +23,7 @@ const kit = {
   tracks: {},
   started_ms: 0,
 
-  async connect(url, token, options) {
+  async connect(url, token, { connectOptions, ...options }) {
     const room = new LK.Room({ disconnectOnPageLeave: false, ...options });
     kit.room = room;
     for (const name of EVENTS) {
@@ -45,7 +45,7 @@ const kit = {
     });
     room.registerRpcMethod('double', async (call) => String(2 * Number(call.payload)));
     kit.started_ms = performance.now();
-    await room.connect(url, token);
+    await room.connect(url, token, connectOptions);
     kit.note('Joined', []);
     return { sid: room.localParticipant.sid, is_single: isSingle(room) };
   },
@@ -60,6 +60,15 @@ const kit = {
   happened: (name, times = 1) => kit.count(name) >= times,
 
   leave: () => kit.room.disconnect(),
+
+  /** How the packets of a picture come in: kind of our own candidate, and how it reaches its relay. */
+  async way(sid) {
+    const rows = [...(await remotePublication(sid).track.receiver.getStats()).values()];
+    const used = rows.find((row) => row.type === 'transport')?.selectedCandidatePairId;
+    const pair = rows.find((row) => row.id === used);
+    const local = rows.find((row) => row.id === pair?.localCandidateId);
+    return local ? [local.candidateType, local.relayProtocol ?? ''] : null;
+  },
 
   state: () => kit.room.state,
 
