@@ -1,4 +1,4 @@
-"""A browser that may use nothing but TURN over TLS, through a real coturn with the shipped profile."""
+"""A browser that may use nothing but TURN over TLS, and a real coturn with the shipped profile."""
 
 from __future__ import annotations
 
