@@ -76,6 +76,10 @@ bench: setup $(VENV)/.load ## Measure forwarding, delay, joins, memory and recor
 weaknet: setup ## Measure real clients behind simulated links (root); ARGS="--rows … --seconds … --url …"
 	$(BIN)/python tests/bench/weaknet_table.py $(ARGS)
 
+.PHONY: weakroom
+weakroom: setup ## The demonstration behind a simulated link that you change while you watch (root)
+	$(BIN)/python tests/bench/weak_room.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (needs cargo-fuzz and a nightly toolchain)
 	tests/bench/fuzz.sh $${FUZZ_SECONDS:-60}

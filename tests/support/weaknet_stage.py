@@ -16,6 +16,17 @@ from weaknet.runs import Stage, Target
 HTTPS_PORT = 443
 
 
+def require_links() -> None:
+    """Skip the test on a machine that cannot make simulated links."""
+    try:
+        check_available()
+    except WeaknetUnavailableError as error:
+        # Where tests decide about a change they must not be left out silently.
+        if os.environ.get("CI") or os.geteuid() == 0:
+            raise
+        pytest.skip(str(error))
+
+
 @contextmanager
 def open_stage(data: Path, links: int, *arguments: str, only_443: bool = False) -> Iterator[Stage]:
     """A room of our own server, with places behind links.
@@ -27,13 +38,7 @@ def open_stage(data: Path, links: int, *arguments: str, only_443: bool = False) 
         only_443: media over TCP is at port 443, and a firewall lets the places reach nothing but
             that and the pages.
     """
-    try:
-        check_available()
-    except WeaknetUnavailableError as error:
-        # Where tests decide about a change they must not be left out silently.
-        if os.environ.get("CI") or os.geteuid() == 0:
-            raise
-        pytest.skip(str(error))
+    require_links()
     if only_443:
         arguments = (*arguments, "--rtc-tcp-port", str(HTTPS_PORT))
     with ExitStack() as stack:
