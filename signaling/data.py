@@ -6,9 +6,12 @@ from google.protobuf.message import DecodeError
 from livekit.protocol import models
 
 from signaling.history import Delivered
+from signaling.pages import is_page
 from signaling.participant import Participant
 from signaling.rights import may_publish_data
 from signaling.room import Room
+from signaling.up_step import TOPIC as UPLINK_TOPIC
+from signaling.up_step import handle_announcement
 
 __all__ = ["LOSSY", "RELIABLE", "deliver", "handle_packet", "replay"]
 
@@ -53,6 +56,9 @@ def _route(room: Room, sender: Participant, label: str, data: bytes) -> str:
         if packet.sequence <= sender.last_reliable_seq:
             return "duplicate"
         sender.last_reliable_seq = packet.sequence
+    if value == "user" and packet.user.topic == UPLINK_TOPIC:
+        # For us, and for nobody else.
+        return handle_announcement(sender, packet.user.payload) if is_page(sender) else "not_a_page"
     _stamp(packet, sender, kind)
     deliver(room, packet, sender=sender)
     return ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signaling.up_step import up_step_of
+
 if TYPE_CHECKING:
     from sfu.server import MediaServer
     from sfu.stats import MediaSnapshot
@@ -28,6 +30,7 @@ class LineSample:
         rtt_ms: of the slower of its connections; 0 = unknown.
         estimate_bps: what its line is believed to carry; 0 = unknown.
         step: where its pictures stand, a name of `bandwidth.ladder.Step` in lower case.
+        up_step: where what it sends stands, a name of `signaling.up_step.UpStep` in lower case.
         is_lost: nothing is heard of it now.
         resumes: how often its WebSocket came back so far.
     """
@@ -40,6 +43,7 @@ class LineSample:
     rtt_ms: float = 0.0
     estimate_bps: int = 0
     step: str = "full"
+    up_step: str = "full"
     is_lost: bool = False
     resumes: int = 0
 
@@ -131,6 +135,7 @@ class LineMeter:
             rtt_ms=max(rtt_ms for _, rtt_ms, _ in lines),
             estimate_bps=round(estimate_bps or 0),
             step=participant.step.name.lower(),
+            up_step=up_step_of(participant).name.lower(),
             is_lost=link.primary.state in ("disconnected", "failed"),
             resumes=participant.resumes,
         )

@@ -19,6 +19,7 @@ from signaling.quality import QualityMeter, build_quality_update, grade
 from signaling.registry import RoomRegistry
 from signaling.room import Room
 from signaling.speakers import LevelMeter
+from signaling.up_step import up_step_of
 from signaling.uplinks import Uplinks
 
 __all__ = ["Monitor"]
@@ -134,6 +135,7 @@ class Monitor:
                 link.transport_handles,
                 is_lost=participant.was_active and link.primary.state in ("disconnected", "failed"),
                 step=participant.step,
+                up_step=up_step_of(participant),
             )
         )
 

@@ -10,9 +10,9 @@ from livekit.protocol import models, rtc
 from bandwidth.demand import MAX_LAYERS
 from bandwidth.ladder import Step
 from signaling.data import RELIABLE
+from signaling.pages import is_page
 from signaling.participant import Participant, TrackSubscription
 from signaling.room import Room
-from signaling.stills import is_page
 
 if TYPE_CHECKING:
     from sfu.ids import Layers

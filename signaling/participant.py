@@ -12,6 +12,7 @@ from bandwidth.ladder import Step
 from signaling.layers import TrackSettings
 from signaling.ratelimit import TokenBucket
 from signaling.track import PendingTrack, PublishedTrack
+from signaling.up_step import UpStep
 
 if TYPE_CHECKING:
     from sfu.session import Subscription
@@ -53,6 +54,8 @@ class Participant:
         quiet_until_s: news of small changes waits for the next batch until then.
         resumes: how often its WebSocket came back.
         step: how much of what it shows its line carries.
+        announced_step: how much of its picture it sends, as our page says.
+        seen_step: the same, as what arrives of its layers shows.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class Participant:
         self.own_changes: TokenBucket | None = None
         self.resumes = 0
         self.step = Step.FULL
+        self.announced_step = UpStep.FULL
+        self.seen_step = UpStep.FULL
         self.was_active = False
         self.drops_next_resume = False
         self.graded: set[str] = set()

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from livekit.protocol import models, rtc
 
 from bandwidth.ladder import Step
+from signaling.up_step import UpStep
 
 if TYPE_CHECKING:
     from sfu.stats import MediaSnapshot
 
 __all__ = ["LineStats", "QualityMeter", "grade"]
 
-# (worst loss, worst round trip in ms, worst step, grade, score); what users feel, not what codecs
-# bear
+# (worst loss, worst round trip in ms, worst step down and up, grade, score); what users feel, not
+# what codecs bear
 _GRADES = (
-    (0.02, 300.0, Step.FULL, models.ConnectionQuality.EXCELLENT, 4.5),
-    (0.08, 700.0, Step.REDUCED, models.ConnectionQuality.GOOD, 3.5),
+    (0.02, 300.0, Step.FULL, UpStep.STARTING, models.ConnectionQuality.EXCELLENT, 4.5),
+    (0.08, 700.0, Step.REDUCED, UpStep.REDUCED, models.ConnectionQuality.GOOD, 3.5),
 )
 _POOR = (models.ConnectionQuality.POOR, 2.0)
 _LOST = (models.ConnectionQuality.LOST, 0.0)
@@ -34,6 +35,7 @@ class LineStats:
     rtt_ms: float = 0.0
     is_lost: bool = False
     step: Step = Step.FULL  # what the downlink leaves of the picture
+    up_step: UpStep = UpStep.FULL  # what the uplink leaves of the own one
 
 
 def grade(stats: LineStats) -> tuple[models.ConnectionQuality, float]:
@@ -41,9 +43,9 @@ def grade(stats: LineStats) -> tuple[models.ConnectionQuality, float]:
     sure: the transport has not been heard for seconds."""
     if stats.is_lost:
         return _LOST
-    for loss_fraction, rtt_ms, worst_step, quality, score in _GRADES:
+    for loss_fraction, rtt_ms, worst_step, worst_up_step, quality, score in _GRADES:
         is_good_line = stats.loss_fraction <= loss_fraction and stats.rtt_ms <= rtt_ms
-        if is_good_line and stats.step <= worst_step:
+        if is_good_line and stats.step <= worst_step and stats.up_step <= worst_up_step:
             return quality, score
     return _POOR
 
@@ -89,6 +91,7 @@ class QualityMeter:
         *,
         is_lost: bool,
         step: Step = Step.FULL,
+        up_step: UpStep = UpStep.FULL,
     ) -> LineStats:
         """The line of one participant, given by the handles of what it has."""
         losses = [self._uplink.get(handle, 0.0) for handle in sources]
@@ -98,6 +101,7 @@ class QualityMeter:
             rtt_ms=max((rtt for _, rtt in lines), default=0.0),
             is_lost=is_lost,
             step=step,
+            up_step=up_step,
         )
 
 

@@ -17,6 +17,7 @@ from livekit.protocol import models
 from sfu.errors import MediaClosedError
 from sfu.stills import Still, has_stills
 from signaling.data import RELIABLE
+from signaling.pages import is_page
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from signaling.participant import Participant
     from signaling.track import PublishedTrack
 
-__all__ = ["PAGE_ATTRIBUTE", "TOPIC", "StillSender", "build_chunks", "is_page"]
+__all__ = ["TOPIC", "StillSender", "build_chunks"]
 
 TOPIC = "aislecast.still"
-PAGE_ATTRIBUTE = "aislecast.page"
 _VERSION = 1
 _MIMES = {"image/webp": 1}
 _HEADER = struct.Struct("!BBHHIHHQB")
@@ -61,11 +61,6 @@ class StillMaker(Protocol):
 
     def close(self) -> None:
         """End all."""
-
-
-def is_page(participant: Participant) -> bool:
-    """Whether this client is a page of ours, which understands our own topics."""
-    return participant.grants.attributes.get(PAGE_ATTRIBUTE) == "1"
 
 
 def build_chunks(still: Still, number: int, *, track_sid: str, wall_ms: int) -> list[bytes]:

@@ -14,10 +14,10 @@ from bandwidth.demand import ALL_TEMPORAL
 from signaling import network
 from signaling.dynacast import build_quality_update
 from signaling.layers import TrackSettings, build_wish
+from signaling.pages import is_page
 from signaling.participant import Participant, TrackSubscription
 from signaling.rights import is_allowed_subscriber, may_subscribe
 from signaling.room import Room
-from signaling.stills import is_page
 from signaling.track import PublishedTrack
 
 if TYPE_CHECKING:

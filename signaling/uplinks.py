@@ -7,13 +7,14 @@ limit for the whole line keeps them off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bandwidth.demand import MAX_LAYERS
-from bandwidth.uplink import Carried, find_limit_bps, judge
+from bandwidth.uplink import FIRST_WAIT_S, Carried, find_limit_bps, judge
+from signaling.up_step import UpStep
 
 if TYPE_CHECKING:
     from sfu.stats import MediaSnapshot, Rows
@@ -39,6 +40,9 @@ _FILLED = 0.75
 """Of what the highest layer that is not paused announces: then one more may fit."""
 
 
+_WITHOUT_TOP = (UpStep.STARTING, UpStep.REDUCED)
+
+
 class _Line(NamedTuple):
     track: PublishedTrack
     transport: Transport
@@ -59,8 +63,8 @@ class Uplinks:
         self._at_s = 0.0
         self._limited: dict[int, Transport] = {}
 
-    def update(self, rooms: Iterable[Room], snapshot: MediaSnapshot, now_s: float) -> None:
-        """Look at all lines, and tell publishers what has changed."""
+    def update(self, rooms: Collection[Room], snapshot: MediaSnapshot, now_s: float) -> None:
+        """Look at all lines, tell publishers what has changed, and note how they are."""
         elapsed_s, self._at_s = max(now_s - self._at_s, 1e-3), now_s
         lines = _lines(rooms, _rates(snapshot.encodings))
         self._align(lines, now_s)
@@ -83,6 +87,24 @@ class Uplinks:
                     limit_bps = self._hold(line, limit_bps)
                     limits[handle] = min(limit_bps, limits.get(handle, limit_bps))
         self._tell({line.transport.handle: line.transport for line in lines}, limits)
+        self._note_steps(rooms, lines)
+
+    def _note_steps(self, rooms: Collection[Room], lines: list[_Line]) -> None:
+        """Each participant's `seen_step`: layers that are wanted and that its line does not carry.
+
+        What a weak line was let begin with says nothing until one layer more has been tried.
+        """
+        steps: dict[str, UpStep] = {}
+        limits, waits_s = self._carried.limit.tolist(), self._carried.wait_s.tolist()
+        for line, limit, wait_s in zip(lines, limits, waits_s, strict=True):
+            is_guess = limit == line.track.first_layers - 1 and wait_s <= FIRST_WAIT_S
+            if limit < line.top and not is_guess:
+                sid = line.track.publisher_sid
+                step = UpStep.REDUCED if line.top - limit == 1 else UpStep.SLOW
+                steps[sid] = max(step, steps.get(sid, UpStep.FULL))
+        for room in rooms:
+            for participant in room.by_sid.values():
+                participant.seen_step = steps.get(participant.sid, UpStep.FULL)
 
     def _find_filled(self, lines: list[_Line]) -> list[bool]:
         """Where layers are paused those below may take what they like; others we keep short."""
@@ -156,7 +178,7 @@ def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
             track,
             track.source.transport,
             _offers_of(room, track),
-            min(track.demand.top, track.encoding_count - 1),
+            _top_of(room, track),
             rates.get(track.source.handle, none),
         )
         for room in rooms
@@ -166,6 +188,13 @@ def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
         and not track.info.muted
         and track.source.transport is not None
     ]
+
+
+def _top_of(room: Room, track: PublishedTrack) -> int:
+    """Highest layer that is wanted, and not held back by its own sender: that one is not judged."""
+    publisher = room.by_sid.get(track.publisher_sid)
+    is_held = publisher is not None and publisher.announced_step in _WITHOUT_TOP
+    return min(track.demand.top, track.encoding_count - (2 if is_held else 1))
 
 
 def _offers_of(room: Room, track: PublishedTrack) -> ClientOffers | None:

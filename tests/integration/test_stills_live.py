@@ -17,8 +17,9 @@ from livekit import rtc
 from sdk_client import BARS, SdkClient, sdk_clients, until
 from signaling_server import RunningServer, run_server
 
+from signaling.pages import PAGE_ATTRIBUTE
 from signaling.participant import Participant
-from signaling.stills import PAGE_ATTRIBUTE, TOPIC
+from signaling.stills import TOPIC
 from signaling.track import PublishedTrack
 
 pytestmark = pytest.mark.filterwarnings("default")  # the SDK warns about its own internals

@@ -19,6 +19,7 @@ GOOD = Sample(
     is_lost=False,
     resumes=0,
     load_percent=20,
+    up_step="full",
 )
 
 SAMPLES = st.builds(
@@ -29,6 +30,7 @@ SAMPLES = st.builds(
     rtt_ms=st.integers(0, 60_000),
     up_fps=st.none() | st.integers(0, 60),
     step=st.sampled_from(["", "full", "reduced", "stills", "something new"]),
+    up_step=st.sampled_from(["", "full", "reduced", "slow", "sound", "something new"]),
     is_lost=st.booleans(),
     load_percent=st.integers(0, 100),
 )

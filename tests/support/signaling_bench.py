@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sfu.ids import Codec, EncodingSpec
 from sfu.stats import MediaSnapshot, Rows
 from signaling.config import SignalingConfig
 from signaling.join import JoinParams
+from signaling.pages import PAGE_ATTRIBUTE
 from signaling.service import SignalingService
 from signaling.tokens import Grants, VideoGrant
 
@@ -274,11 +275,15 @@ class Bench:
         room: str = "room",
         single: bool = True,
         offers: bool = True,
+        page: bool = False,
         params: dict[str, Any] | None = None,
         **video: Any,
     ) -> Client:
         """Joins; in single mode with the usual first offer. The client is not yet connected."""
-        client = Client(self, self.grants(identity, room, **video), is_single=single)
+        grants = self.grants(identity, room, **video)
+        if page:
+            grants = replace(grants, attributes={PAGE_ATTRIBUTE: "1"})
+        client = Client(self, grants, is_single=single)
         offer = write_offer(RECEIVE_ONLY) if single and offers else None
         client.sections = list(RECEIVE_ONLY) if offer else []
         client.open(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from web.network.lines import SAMPLE_S, WEAK_STEPS, Sample
+from web.network.lines import SAMPLE_S, WEAK_STEPS, WEAK_UP_STEPS, Sample
 
 Cause = Literal["phone", "uplink", "downlink", "server", "none"]
 Detail = Literal["lost", "frozen", "loss", "delay", "rate", "load", ""]
@@ -31,6 +31,7 @@ SENTENCES: Final = (
     "why.phone.frozen",
     "why.uplink.loss",
     "why.uplink.delay",
+    "why.uplink.rate",
     "why.downlink.loss",
     "why.downlink.delay",
     "why.downlink.rate",
@@ -89,12 +90,23 @@ def cause_of(sample: Sample) -> tuple[Cause, Detail]:
     up, down = sample.up_loss_permille, sample.down_loss_permille
     if max(up, down) >= HIGH_LOSS_PERMILLE:
         return ("uplink", "loss") if up > down else ("downlink", "loss")
+    if sample.up_step == "sound":
+        # It stopped its picture itself, since nothing of it got through.
+        return "uplink", "rate"
     if _is_frozen(sample):
         return "phone", "frozen"
     if sample.rtt_ms >= LONG_RTT_MS:
         # A queue: on the side whose rate had to go down, else a phone's own way up.
         is_down = sample.step in WEAK_STEPS
         return ("downlink", "delay") if is_down else ("uplink", "delay")
+    return _slow_side(sample)
+
+
+def _slow_side(sample: Sample) -> tuple[Cause, Detail]:
+    """Where a line without loss or queue carried less than there was to carry; up before down, as
+    all others in the room see that."""
+    if sample.up_step in WEAK_UP_STEPS:
+        return "uplink", "rate"
     if sample.step in WEAK_STEPS:
         return "downlink", "rate"
     return "none", ""

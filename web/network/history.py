@@ -149,6 +149,7 @@ def to_sample(line: LineSample, *, at_s: int, load_percent: int) -> Sample:
         is_lost=line.is_lost,
         resumes=line.resumes,
         load_percent=load_percent,
+        up_step=line.up_step,
     )
 
 

@@ -73,7 +73,8 @@ POINT_SCHEMA: Final = {
                 "estimate_kbps",
             )
         },
-        "step": TEXT,
+        "step": {**TEXT, "description": "what the line left of what was shown"},
+        "up_step": {**TEXT, "description": "what it left of the own picture"},
         "is_lost": {"type": "boolean"},
     },
 }
@@ -271,6 +272,7 @@ def _show_point(group: Sequence[Sample]) -> dict[str, Any]:
         "rtt_ms": max(sample.rtt_ms for sample in group),
         "estimate_kbps": min(sample.estimate_kbps for sample in group),
         "step": group[-1].step,
+        "up_step": group[-1].up_step,
         "is_lost": any(sample.is_lost for sample in group),
     }
 

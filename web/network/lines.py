@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 SAMPLE_S: Final = 10
 """One sample stands for so long."""
 WEAK_STEPS: Final = frozenset({"half_rate", "quarter_rate", "stills", "audio_only"})
+WEAK_UP_STEPS: Final = frozenset({"slow", "sound"})
 
 
 class Sample(NamedTuple):
@@ -24,3 +25,4 @@ class Sample(NamedTuple):
     is_lost: bool
     resumes: int  # so far
     load_percent: int  # of the server
+    up_step: str  # how much of its picture it sent

@@ -34,7 +34,8 @@ class Passport:
         days: on how many days.
         down_kbps: 10th, 50th and 90th percentile of what the line carried to the place; None =
             unknown. Where nobody has estimated it, what was sent: a lower bound.
-        up_kbps: the same of what came from the place while it sent a picture: a lower bound.
+        up_kbps: the same of what came from the place while a picture of it was watched: a lower
+            bound.
         loss_percent: the same, of the worse direction.
         rtt_ms: the same.
         weak_share: part of the time the line was weak, 0..1.

@@ -52,6 +52,7 @@ MIGRATIONS: tuple[str, ...] = (
         resumes INTEGER NOT NULL, load_percent INTEGER NOT NULL, PRIMARY KEY (person, at_s)
     ) STRICT, WITHOUT ROWID;
     """,
+    "ALTER TABLE line_samples ADD COLUMN up_step TEXT NOT NULL DEFAULT 'full';",
 )
 """Applied in order; `user_version` counts those that are done. Never edit one that was released."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -177,3 +179,27 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
     await host.until_seen('.tile[data-kind="walk"] video')
     await host.page.wait_for_selector('.tile[data-kind="walk"] .tile-age', state="hidden")
     assert rep.taps == 2
+
+
+async def test_hq_sees_and_reads_that_the_reps_line_is_too_slow(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.page.add_init_script(_LINE)
+    await rep.enter(await host.invite("walker", "王芳"))
+    await host.until_seen('.tile[data-kind="walk"] video')
+    await rep.page.evaluate("carriesBps = 30_000")
+    weak = '.tile[data-kind="walk"] .link-bars[data-level="1"]:has-text("网络有点弱")'
+    await host.page.wait_for_selector(weak)
+    path = f"/api/rooms/{host.room}/sessions"
+    told = ""
+    # Two samples of ten seconds make a cause; they are written every ten seconds.
+    deadline_s = time.monotonic() + 60
+    while told != "why.uplink.rate" and time.monotonic() < deadline_s:
+        await host.page.wait_for_timeout(1000)
+        for session in (await host.call("GET", path))["sessions"]:
+            people = (await host.call("GET", f"{path}/{session['id']}/quality"))["people"]
+            told = next((one["sentence"] for one in people if one["name"] == "王芳"), told)
+    assert told == "why.uplink.rate"
+    await host.page.keyboard.press("p")
+    await host.page.click('#people button[aria-label="管理 王芳"]')
+    await host.page.click("text=网络情况")
+    await host.page.wait_for_selector(".toast:has-text('王芳：手机的网速不够，画面发不出来')")

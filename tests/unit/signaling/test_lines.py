@@ -42,6 +42,11 @@ def stage() -> Stage:
     return Stage()
 
 
+def announce(client: Client, payload: bytes) -> None:
+    user = models.UserPacket(topic="aislecast.uplink", payload=payload)
+    client.send_data(models.DataPacket(user=user))
+
+
 def source_of(client: Client) -> int:
     sources: Any = client.transports[0].sources
     return int(sources[0].handle)
@@ -88,6 +93,22 @@ def test_a_video_that_need_not_flow_has_no_frame_rate(stage: Stage, why: str) ->
         stage.measure(row)
         stage.bench.clock.advance(10)
     assert stage.last("alice").up_fps is None
+
+
+def test_a_sample_tells_where_the_own_picture_stands(stage: Stage) -> None:
+    alice = stage.bench.connected("alice", page=True)
+    sid = alice.publish("cam", "video")
+    announce(alice, b'{"step": "sound"}')
+    stage.measure()
+    stage.bench.clock.advance(10)
+    assert stage.last("alice").up_step == "sound"
+    alice.send(mute={"sid": sid, "muted": True})
+    stage.bench.clock.advance(10)
+    assert stage.last("alice").up_step == "full", "there is no picture to be sent"
+    alice.send(mute={"sid": sid, "muted": False})
+    announce(alice, b'{"step": "full"}')
+    stage.bench.clock.advance(10)
+    assert stage.last("alice").up_step == "full"
 
 
 def test_losing_and_coming_back_are_seen(stage: Stage) -> None:

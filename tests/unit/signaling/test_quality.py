@@ -6,6 +6,7 @@ from livekit.protocol import models
 from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench
 
 from signaling.quality import LineStats, grade
+from signaling.up_step import UpStep
 
 Quality = models.ConnectionQuality
 
@@ -19,6 +20,10 @@ Quality = models.ConnectionQuality
         (LineStats(rtt_ms=500), Quality.GOOD),
         (LineStats(loss_fraction=0.2), Quality.POOR),
         (LineStats(rtt_ms=2000), Quality.POOR),
+        (LineStats(up_step=UpStep.STARTING), Quality.EXCELLENT),
+        (LineStats(up_step=UpStep.REDUCED), Quality.GOOD),
+        (LineStats(up_step=UpStep.SLOW), Quality.POOR),
+        (LineStats(up_step=UpStep.SOUND), Quality.POOR),
         (LineStats(is_lost=True), Quality.LOST),
     ],
 )

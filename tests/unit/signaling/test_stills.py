@@ -13,8 +13,9 @@ from sfu.errors import MediaClosedError
 from sfu.ids import Codec
 from sfu.stills import Still, Watch
 from signaling.data import RELIABLE
+from signaling.pages import is_page
 from signaling.participant import Participant
-from signaling.stills import TOPIC, StillSender, build_chunks, is_page
+from signaling.stills import TOPIC, StillSender, build_chunks
 from signaling.track import PublishedTrack
 
 HEADER = struct.Struct("!BBHHIHHQB")

@@ -9,6 +9,7 @@ from livekit.protocol import models, rtc
 from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench, Client
 
 from bandwidth.uplink import BELOW_SHARE, FIRST_WAIT_S, GRACE_S
+from signaling.up_step import UpStep
 from signaling.uplinks import Uplinks
 
 RIDS = ("q", "h", "f")
@@ -134,6 +135,57 @@ def test_what_a_line_began_without_is_tried_after_a_while(bench: Bench) -> None:
     watch.run(2, 300_000, 0, 0)
     asked(watch).offer()
     assert "a=simulcast:recv q;h;~f" in bob.client.last("answer").sdp
+
+
+def test_what_a_line_does_not_carry_is_noted_of_its_publisher_alone(bench: Bench) -> None:
+    watch = Watch(bench)
+    bob = watch.publish("bob")
+    alice = watch.people[watch.alice.client.sid]
+    watch.run(GRACE_S, *STARVED)
+    assert alice.seen_step is UpStep.FULL
+    watch.run(1, *STARVED)
+    assert alice.seen_step is UpStep.REDUCED
+    watch.run(2 * GRACE_S, 120_000, 40_000, 0)
+    assert alice.seen_step is UpStep.SLOW, "nor the middle one"
+    assert watch.people[bob.client.sid].seen_step is UpStep.FULL
+    watch.alice.track.demand.top = 0
+    watch.run(1, 120_000, 0, 0)
+    assert alice.seen_step is UpStep.FULL, "more is wanted by nobody"
+    watch.alice.track.demand.top = 2
+    watch.run(1, 120_000, 0, 0)
+    assert alice.seen_step is UpStep.SLOW
+    watch.tracks.clear()
+    watch.run(1, 0, 0, 0)
+    assert alice.seen_step is UpStep.FULL
+
+
+@pytest.mark.parametrize("step", [UpStep.STARTING, UpStep.REDUCED])
+def test_a_layer_that_its_sender_holds_back_itself_is_not_judged(
+    bench: Bench, step: UpStep
+) -> None:
+    watch = Watch(bench)
+    alice = watch.people[watch.alice.client.sid]
+    alice.announced_step = step
+    watch.run(FIRST_WAIT_S, 150_000, 400_000, 0)
+    assert watch.alice.transport.uplink_limit_bps == 0 and alice.seen_step is UpStep.FULL
+    alice.announced_step = UpStep.FULL
+    watch.run(GRACE_S, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps == 0, "it has time to grow"
+    watch.run(1, *STARVED)
+    assert watch.alice.transport.uplink_limit_bps > 0
+
+
+def test_layers_a_line_began_without_are_no_verdict(bench: Bench) -> None:
+    watch = Watch(bench, is_single=True)
+    watch.tracks.clear()
+    bob = watch.alice = watch.publish("bob", num_losses=2)
+    person = watch.people[bob.client.sid]
+    watch.run(FIRST_WAIT_S - 1, 300_000, 0, 0)
+    assert person.seen_step is UpStep.FULL, "nobody has tried"
+    watch.run(2, 300_000, 0, 0)
+    asked(watch).offer()
+    watch.run(2 * GRACE_S, 300_000, 30_000, 0)
+    assert person.seen_step is UpStep.SLOW, "tried, and it did not fit"
 
 
 def test_a_strong_publisher_is_never_limited(bench: Bench) -> None:

@@ -41,6 +41,15 @@ def session(*samples: Sample, start_s: int = 1000) -> list[Sample]:
         ({"up_fps": 0, "up_loss_permille": 100}, "uplink", "loss"),
         ({"up_fps": 0, "up_loss_permille": 50}, "none", ""),
         ({"up_fps": None}, "none", ""),
+        ({"up_step": "reduced"}, "none", ""),
+        ({"up_step": "slow", "up_fps": 4}, "uplink", "rate"),
+        ({"up_step": "sound", "up_fps": 0}, "uplink", "rate"),
+        ({"up_step": "sound", "up_fps": 0, "up_loss_permille": 50}, "uplink", "rate"),
+        ({"up_step": "sound", "up_fps": 0, "up_loss_permille": 90}, "uplink", "loss"),
+        ({"up_step": "sound", "up_fps": 0, "step": "stills"}, "uplink", "rate"),
+        ({"up_step": "sound", "is_lost": True}, "phone", "lost"),
+        ({"up_step": "slow", "up_fps": 0}, "phone", "frozen"),
+        ({"up_step": "slow", "up_fps": 4, "rtt_ms": 900}, "uplink", "delay"),
         ({"load_percent": 90, "is_lost": True}, "server", "load"),
     ],
 )
@@ -83,6 +92,7 @@ def test_a_break_in_the_samples_ends_a_stretch() -> None:
 
 def test_weak_is_the_network_not_the_phone_nor_us() -> None:
     assert is_weak(GOOD._replace(step="stills")) and is_weak(GOOD._replace(is_lost=True))
+    assert is_weak(GOOD._replace(up_step="sound", up_fps=0)), "its picture did not fit"
     assert not is_weak(GOOD._replace(load_percent=100)) and not is_weak(GOOD._replace(up_fps=0))
 
 
@@ -103,6 +113,7 @@ def test_every_sentence_can_be_reached() -> None:
         {"up_loss_permille": 99},
         {"down_loss_permille": 99},
         {"rtt_ms": 999},
+        {"up_step": "slow"},
         {"rtt_ms": 999, "step": "stills"},
         {"step": "stills"},
         {"is_lost": True},

@@ -54,6 +54,7 @@ async def test_a_sample_is_kept_with_who_and_where_and_no_address() -> None:
         down_bps=99_700,
         rtt_ms=81.4,
         step="reduced",
+        up_step="slow",
         resumes=2,
     )
     history.handle_sample(ROOM, ZHANG, line)
@@ -66,7 +67,7 @@ async def test_a_sample_is_kept_with_who_and_where_and_no_address() -> None:
         1000,
         ("walker-1", "张敏", "walker"),
     )
-    assert sample == Sample(1500, 412, 21, 15, 100, 0, 81, 0, "reduced", False, 2, 33)
+    assert sample == Sample(1500, 412, 21, 15, 100, 0, 81, 0, "reduced", False, 2, 33, "slow")
     assert store.ended == [("RM_1", 1500)]
     await history.flush()
     assert len(store.batches) == 1

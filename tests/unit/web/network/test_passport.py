@@ -72,6 +72,8 @@ def test_advice_follows_how_often_it_is_weak_and_why() -> None:
     assert draw_up([lossy] * 100).advice == Advice("bad", "voice_first", "loss")
     slow_up = GOOD._replace(up_loss_permille=150, up_kbps=90)
     assert draw_up([slow_up] * 100).advice.limit == "up"
+    held = GOOD._replace(up_step="sound", up_fps=0, up_kbps=40, up_loss_permille=0)
+    assert draw_up([held] * 100).advice == Advice("bad", "voice_first", "up")
     lost = GOOD._replace(is_lost=True)
     assert draw_up([lost] * 100).advice == Advice("bad", "voice_first")
 

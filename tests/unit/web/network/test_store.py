@@ -204,7 +204,7 @@ class Rows(list[Any]):
             "INSERT INTO line_people VALUES (99, 'RM_1', 'late', 'Late', 'walker')",
             "INSERT INTO line_samples SELECT 99, at_s, up_kbps, up_loss_permille, up_fps,"
             " down_kbps, down_loss_permille, rtt_ms, estimate_kbps, step, is_lost, resumes,"
-            " load_percent FROM line_samples WHERE person = 1",
+            " load_percent, up_step FROM line_samples WHERE person = 1",
         ],
     ],
     ids=["deleted", "added"],

@@ -7,6 +7,10 @@ import { LayerSwitch, layersOf } from "./encodings.js";
 import { UplinkLadder } from "./uplink_ladder.js";
 
 const EVERY_MS = 1000;
+/** What the server hears of our rung; it passes it on to nobody. */
+const TOPIC = "aislecast.uplink";
+/** So long the rung we begin with is caution; then it is what the line carries. */
+const START_MS = 15_000;
 
 /** @typedef {import("./uplink_ladder.js").Rung} Rung */
 /** @typedef {import("./uplink_ladder.js").Sample} Sample */
@@ -48,6 +52,12 @@ export class Uplink {
     this.published = [];
     this.layers = new LayerSwitch();
     this.isBusy = false;
+    /** The rung has changed at least once. */
+    this.hasMoved = false;
+    /** What the server knows. */
+    this.told = "";
+    /** When the first camera went on, performance.now(); 0: not yet. */
+    this.beganAt = 0;
     setInterval(() => this.tick(), EVERY_MS);
   }
 
@@ -55,6 +65,9 @@ export class Uplink {
   use(publication) {
     this.publication = publication;
     this.sender = null;
+    // A seat that was taken anew knows nothing of before.
+    this.told = "";
+    this.beganAt ||= performance.now();
     this.tick();
   }
 
@@ -78,12 +91,25 @@ export class Uplink {
       const before = this.ladder.rung;
       const rung = this.ladder.update(performance.now(), readSample(await track.sender.getStats(), isLost));
       await this.apply(rung);
+      this.hasMoved ||= rung !== before;
+      this.announce();
       if (rung !== before) this.onRung(rung, before);
     } catch {
       // The sender was exchanged or its parameters were changed by the library meanwhile: the next tick sees it.
     } finally {
       this.isBusy = false;
     }
+  }
+
+  /** Tell the server where we stand: with the picture held back here it sees a calm, empty line. */
+  announce() {
+    const isStart = !this.hasMoved && performance.now() - this.beganAt < START_MS;
+    const step = isStart ? "starting" : this.ladder.rung;
+    if (step === this.told) return;
+    this.told = step;
+    const data = new TextEncoder().encode(JSON.stringify({ step }));
+    // Lost only together with the connection, and then it is told anew.
+    this.room.localParticipant.publishData(data, { reliable: true, topic: TOPIC }).catch(() => {});
   }
 
   /** @param {Rung} rung */
