@@ -72,9 +72,11 @@ async def ask_why(host: Host, name: str) -> str:
     return str(await told.inner_text())
 
 
-async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path: Path) -> None:
+@asynccontextmanager
+async def meeting_over(network: Network, folder: Path) -> AsyncIterator[tuple[Host, Person]]:
+    """HQ beside the server, and somebody with a phone behind the link who sees HQ."""
     everywhere = ("--host", "0.0.0.0", "--node-ip", SERVER_ADDRESS)
-    server = AislecastServer(tmp_path / "data", *everywhere)
+    server = AislecastServer(folder / "data", *everywhere)
     server.url = f"http://{SERVER_ADDRESS}:{server.port}"
     network.start(0, GOOD, GOOD)
     with network.hub.entered():
@@ -87,27 +89,81 @@ async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path
             host = await Host.open(server, desk)
             await host.start_meeting()
             viewer = await Person.open(server, far, device=PHONE)
-            link = await host.invite("viewer", "赵磊")
-            await viewer.enter(link)
+            await viewer.enter(await host.invite("viewer", "赵磊"))
             await viewer.until_tile("李经理")
-            taps = viewer.taps
-            weak = replace(GOOD, rate_bps=60_000)
-            network.start(0, weak, weak)
-            await viewer.page.wait_for_selector("#line:not(:empty)", timeout=_LONG_MS)
-            await viewer.page.wait_for_selector(
-                ".tile-still:not([hidden]), .tile-age:not([hidden])", timeout=_LONG_MS
-            )
-            await viewer.until("() => Number(document.querySelector('#quality').dataset.level) < 2")
-            # Samples come every ten seconds, and one bad moment is no cause.
-            await until_remembered(host, "赵磊", bad_s=20)
-            network.start(0, GOOD, GOOD)
-            await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
-            await viewer.until_tile("李经理")
-            await viewer.page.wait_for_selector(".tile-age", state="hidden")
-            assert viewer.taps == taps
-            why = await ask_why(host, "赵磊")
-            assert any(words in why for words in _DOWNLINK_WORDS), why
+            yield host, viewer
             await viewer.close()
             await host.close()
     finally:
         server.stop()
+
+
+async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path: Path) -> None:
+    async with meeting_over(network, tmp_path) as (host, viewer):
+        taps = viewer.taps
+        weak = replace(GOOD, rate_bps=60_000)
+        network.start(0, weak, weak)
+        await viewer.page.wait_for_selector("#line:not(:empty)", timeout=_LONG_MS)
+        await viewer.page.wait_for_selector(
+            ".tile-still:not([hidden]), .tile-age:not([hidden])", timeout=_LONG_MS
+        )
+        await viewer.until("() => Number(document.querySelector('#quality').dataset.level) < 2")
+        # Samples come every ten seconds, and one bad moment is no cause.
+        await until_remembered(host, "赵磊", bad_s=20)
+        network.start(0, GOOD, GOOD)
+        await viewer.page.wait_for_selector("#line:has-text('画面恢复了')", timeout=_LONG_MS)
+        await viewer.until_tile("李经理")
+        await viewer.page.wait_for_selector(".tile-age", state="hidden")
+        assert viewer.taps == taps
+        why = await ask_why(host, "赵磊")
+        assert any(words in why for words in _DOWNLINK_WORDS), why
+
+
+_STILL_WIDTH = """() => {
+  const still = document.querySelector('.tile[data-source="screen"] .tile-still');
+  return still && !still.hidden ? still.naturalWidth : 0;
+}"""
+
+
+async def test_a_shared_screen_goes_to_sharp_stills_and_back(
+    network: Network, tmp_path: Path
+) -> None:
+    async with meeting_over(network, tmp_path) as (host, viewer):
+        screen = '.tile.large[data-source="screen"] video'
+        await host.page.keyboard.press("s")
+        await viewer.until_moving(screen)
+        narrow = replace(GOOD, rate_bps=120_000)
+        network.start(0, narrow, narrow)
+        # Letters stay letters: as wide as the screen was sent, not a thumbnail's 320.
+        assert await viewer.until(_STILL_WIDTH) >= 1000
+        network.start(0, GOOD, GOOD)
+        await viewer.page.wait_for_selector(
+            '.tile[data-source="screen"] .tile-still', state="hidden", timeout=_LONG_MS
+        )
+        await viewer.until_moving(screen)
+
+
+async def test_another_address_changes_nothing_for_who_looks(
+    network: Network, tmp_path: Path
+) -> None:
+    """As from Wi-Fi to 4G: the old address is gone, and TCP with it."""
+    async with meeting_over(network, tmp_path) as (host, viewer):
+        with network.hub.entered():
+            before = await host.members()
+        taps = viewer.taps
+        network.start(0, GOOD, GOOD, address_change_us=500_000)
+        await viewer.page.wait_for_timeout(1_500)
+        await viewer.until_moving('.tile[aria-label^="李经理"] video')
+        # Signalling finds its way back as well, and nobody came twice.
+        await host.page.keyboard.press("c")
+        await host.page.fill("#chat-text", "还在吗")
+        await host.page.keyboard.press("Enter")
+        await viewer.page.wait_for_selector(
+            "#chat-lines >> text=还在吗", state="attached", timeout=_LONG_MS
+        )
+        with network.hub.entered():
+            after = await host.members()
+        assert {name: one.sid for name, one in after.items()} == {
+            name: one.sid for name, one in before.items()
+        }
+        assert viewer.taps == taps
