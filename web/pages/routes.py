@@ -19,6 +19,7 @@ _WALK_TEXTS = (
     "quality.",
     "network.",
     "uplink.",
+    "still.",
     "check.",
     "device.",
     "record.",

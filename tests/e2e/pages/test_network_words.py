@@ -65,12 +65,25 @@ async def tell(person: Any, room: str, topic: str, data: bytes) -> None:
     """Send from the server, as the ladder does: to everybody in the room but HQ."""
     async with person.server.admin() as admin:
         found = await admin.room.list_participants(api.ListParticipantsRequest(room=room))
-        guests = [one.identity for one in found.participants if one.identity.startswith("guest")]
+        others = [one.identity for one in found.participants if not one.identity.startswith("host")]
         await admin.room.send_data(
             api.SendDataRequest(
-                room=room, data=data, kind=0, topic=topic, destination_identities=guests
+                room=room, data=data, kind=0, topic=topic, destination_identities=others
             )
         )
+
+
+async def camera_of(person: Any, room: str, name: str) -> str:
+    """The sid of somebody's camera."""
+    async with person.server.admin() as admin:
+        found = await admin.room.list_participants(api.ListParticipantsRequest(room=room))
+    return next(
+        track.sid
+        for one in found.participants
+        if one.name == name
+        for track in one.tracks
+        if track.source == api.TrackSource.CAMERA
+    )
 
 
 async def tell_step(person: Any, room: str, step: str, reason: str = "downlink") -> None:
@@ -140,15 +153,7 @@ async def test_a_still_takes_the_place_of_the_film_until_it_moves_again(host, pe
     await host.page.keyboard.press("v")
     await guest.until_tile("李经理")
     # The film stands still: no frame comes while the sender's camera is held.
-    async with guest.server.admin() as admin:
-        found = await admin.room.list_participants(api.ListParticipantsRequest(room=host.room))
-        camera = next(
-            track.sid
-            for one in found.participants
-            if one.name == "李经理"
-            for track in one.tracks
-            if track.source == api.TrackSource.CAMERA
-        )
+    camera = await camera_of(guest, host.room, "李经理")
     await guest.page.evaluate(
         """() => {
           const video = document.querySelector('.tile[aria-label="李经理"] video');
@@ -206,6 +211,43 @@ async def test_only_the_server_is_believed(host, person) -> None:
     await guest.page.wait_for_timeout(3000)
     assert await guest.page.inner_text("#line") == ""
     assert await guest.page.get_attribute("#quality", "data-level") == "3"
+
+
+async def test_a_rep_sees_hqs_stills_where_the_film_was(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.enter(await host.invite("walker", "王芳"))
+    await rep.until_seen("#hq-face video")
+    camera = await camera_of(rep, host.room, "李经理")
+    await rep.page.evaluate(
+        """() => {
+          const video = document.querySelector("#hq-face video");
+          video.srcObject.getVideoTracks()[0].enabled = false;
+          video.pause();
+        }"""
+    )
+    await rep.page.wait_for_selector("#hq-face .tile-age:has-text('秒前')")
+    file = bytes(await rep.page.evaluate(_WEBP))
+    now_ms = int(time.time() * 1000)
+    for part in chunks("TR_else", file, number=1, taken_ms=now_ms):
+        await tell(rep, host.room, "aislecast.still", part)
+    for part in chunks(camera, file, number=2, taken_ms=now_ms):
+        await tell(rep, host.room, "aislecast.still", part)
+    still = "#hq-face .tile-still:not([hidden])"
+    await rep.page.wait_for_selector(still)
+    assert await rep.page.get_attribute(still, "alt") == "李经理 的照片"
+    boxes = [await rep.page.locator(one).bounding_box() for one in (still, "#hq-face")]
+    assert boxes[0] == boxes[1]
+    await rep.page.wait_for_selector("#hq-face .tile-age:has-text('3 秒前')")
+    await rep.page.evaluate(
+        """() => {
+          const video = document.querySelector("#hq-face video");
+          video.srcObject.getVideoTracks()[0].enabled = true;
+          return video.play();
+        }"""
+    )
+    await rep.page.wait_for_selector("#hq-face .tile-still", state="hidden")
+    await rep.page.wait_for_selector("#hq-face .tile-age", state="hidden")
+    await rep.until_seen("#hq-face video")
 
 
 async def test_a_page_listens_to_packets_without_sender_alone(person) -> None:

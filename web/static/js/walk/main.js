@@ -20,6 +20,7 @@ import { sayLine } from "../room/line.js";
 import { OwnLine, readStep } from "../room/quality.js";
 import { showRecording } from "../room/record.js";
 import { Session } from "../room/session.js";
+import { StillAssembly } from "../room/stills.js";
 import { Film, walkPublishOptions } from "./film.js";
 import { showHq } from "./hq.js";
 import { Uplink } from "./uplink.js";
@@ -41,10 +42,13 @@ const film = new Film(/** @type {HTMLVideoElement} */ (byId("film")), (isAway) =
   announce(t(isAway ? "walk.camera_away" : "walk.camera_back"));
 });
 
-showHq(room);
+const stills = new StillAssembly(showHq(room));
 const line = new OwnLine();
 line.follow(session);
-listenToServer(room, { "aislecast.network": (data) => line.setStep(readStep(data)) });
+listenToServer(room, {
+  "aislecast.network": (data) => line.setStep(readStep(data)),
+  "aislecast.still": (data) => stills.take(data),
+});
 showRecording(session);
 showCover(session);
 showSoundUnlock(room);
