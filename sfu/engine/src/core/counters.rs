@@ -86,8 +86,8 @@ counters! {
     stale_commands,
     /// Key frames asked of publishers.
     keyframe_requests_sent,
-    /// Key-frame wishes that the budget held back.
-    keyframe_requests_held,
+    /// Key-frame wishes of subscribers that asked again too soon after what they got.
+    keyframe_requests_refused,
     /// Starts and switches served from a cached group of pictures.
     gop_replays,
     /// Packets asked of publishers.

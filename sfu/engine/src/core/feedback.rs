@@ -166,7 +166,7 @@ impl Core {
     }
 
     /// A subscriber lost its picture. Never passed on as such: a running start serves it, or the
-    /// cached key frame, or the source's budget for key frames.
+    /// cached key frame, or the source's budget for key frames, as far as its own patience goes.
     fn on_pli(&mut self, now: Micros, index: u32, ssrc: u32) {
         let Some(at) = self.find_sink(index, ssrc) else {
             return;
@@ -206,9 +206,15 @@ impl Core {
             self.mark_busy(at);
             return;
         }
-        if let Some(encoding) = sink.flow.current() {
-            self.want_key(now, source_index, encoding);
+        let Some(encoding) = sink.flow.current() else {
+            return;
+        };
+        let key = source.encodings.get(usize::from(encoding)).and_then(|one| one.key);
+        if !sink.output.patience.may_ask(now, key.map_or(0, |key| key.arrived_us)) {
+            self.counters.keyframe_requests_refused += 1;
+            return;
         }
+        self.want_key(now, source_index, encoding);
     }
 
     fn on_transport_cc(&mut self, now: Micros, index: u32, feedback: &Feedback<'_>) {

@@ -14,6 +14,7 @@ pub mod loudness;
 pub mod nack;
 pub mod output;
 pub mod packetize;
+pub mod patience;
 pub mod receive;
 pub mod redundancy;
 pub mod rewrite;

@@ -8,6 +8,7 @@ use crate::api::{Codec, Micros, Payload, SinkConfig};
 
 use super::encoding::Encoding;
 use super::flow::{Content, Flow, Outgoing};
+use super::patience::Patience;
 use super::redundancy::{MAX_EARLIER, RedFormat};
 use super::rewrite::Epoch;
 use copies::Copies;
@@ -112,6 +113,8 @@ pub struct Output {
     pub is_reported: bool,
     /// When a PLI was last answered from the cache.
     pub pli_served_us: Option<Micros>,
+    /// How soon its publisher may be asked for another key frame.
+    pub patience: Patience,
     /// Next number of the retransmission stream.
     pub rtx_seq: u16,
     num_red: u8,
@@ -136,6 +139,7 @@ impl Output {
             counts: OutputCounts::default(),
             is_reported: false,
             pli_served_us: None,
+            patience: Patience::default(),
             rtx_seq,
             num_red: 0,
             payloads,
