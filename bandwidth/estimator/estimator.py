@@ -67,14 +67,15 @@ class Estimator:
             self._reports,
         )
 
-    def open(self, slot: int, now_us: int, *, start_bps: int, is_known: bool = False) -> None:
+    def open(self, slot: int, now_us: int, *, start_bps: int, good_bps: int = 0) -> None:
         """Begin with a line that nothing has been heard of.
 
         Args:
             slot: where; what was there is forgotten.
             now_us: the clock of `update`.
             start_bps: what to believe at first.
-            is_known: this network carried `start_bps` a short time ago: no probe beyond it at once.
+            good_bps: the best that this network carried of late, 0 = nothing is known. Beyond it
+                nothing is tried at once; far above `start_bps`, the way back to it is.
         """
         if slot < 0:
             raise ValueError(f"slot {slot} is negative")
@@ -83,16 +84,18 @@ class Estimator:
         for columns in self._columns:
             columns.reset(slot)
         self._is_open[slot] = True
-        self._is_guess[slot] = not is_known
+        self._is_guess[slot] = good_bps <= 0
         start = float(np.clip(start_bps, self._constants.min_bps, self._constants.max_bps))
         self._rates.target_bps[slot] = start
         self._rates.changed_us[slot] = now_us
         self._silences.waiting_since_us[slot] = now_us
-        if is_known:
-            self._probes.good_bps[slot] = start
+        if good_bps > 0:
+            self._probes.good_bps[slot] = max(start, good_bps)
             self._probes.is_first[slot] = False
             self._probes.ordered_us[slot] = now_us
-            self._probes.next_us[slot] = now_us + int(self._constants.recovery_interval_us)
+            has_fallen = start < self._constants.recovery_below * good_bps
+            pause_us = 0 if has_fallen else int(self._constants.recovery_interval_us)
+            self._probes.next_us[slot] = now_us + pause_us
 
     def close(self, slot: int) -> None:
         """Forget a line."""

@@ -220,16 +220,16 @@ class Downlink:
             transport = self._lines.transports[slot]
             if transport is None or transport.state != "connected" or transport.path is None:
                 continue
-            known_bps = self._memory.recall(transport.person, network_of(transport.path.ip), now_us)
+            known = self._memory.recall(transport.person, network_of(transport.path.ip), now_us)
             # Known better now than when the line was added: by how long connecting took.
             columns.start_bps[slot] = self._start_bps(transport)
-            start_bps = known_bps or int(columns.start_bps[slot])
+            start_bps = known.last_bps if known else int(columns.start_bps[slot])
             # A line that seems weak is not hit with three times what it may carry.
             is_weak = start_bps < self._config.start_bps
-            is_known = known_bps is not None or is_weak
-            self._estimator.open(int(slot), now_us, start_bps=start_bps, is_known=is_known)
+            good_bps = known.good_bps if known else start_bps if is_weak else 0
+            self._estimator.open(int(slot), now_us, start_bps=start_bps, good_bps=good_bps)
             columns.has_estimate[slot] = columns.is_dirty[slot] = True
-            columns.settles_us[slot] = 0 if known_bps is not None else now_us + _SETTLE_US
+            columns.settles_us[slot] = 0 if known else now_us + _SETTLE_US
             self._states.reset(int(slot), is_weak=is_weak)
 
     @property

@@ -391,7 +391,7 @@ class World:
         flows: list[VideoFlow],
         *,
         start_bps: int = 600_000,
-        is_known: bool = False,
+        good_bps: int = 0,
         others: tuple[TcpFlow, ...] = (),
         estimator: Estimator | None = None,
     ) -> None:
@@ -401,7 +401,7 @@ class World:
         self.estimator = estimator or Estimator(self.capacity)
         self.now_us = START_US
         for flow in flows:
-            self.estimator.open(flow.slot, START_US, start_bps=start_bps, is_known=is_known)
+            self.estimator.open(flow.slot, START_US, start_bps=start_bps, good_bps=good_bps)
             flow.target_bps = float(start_bps)
 
     def run(self, until_s: float) -> None:

@@ -62,9 +62,9 @@ def test_a_fast_line_that_loses_half_is_not_believed() -> None:
 class Probed:
     """One line at its start, and the rows of its probes."""
 
-    def __init__(self, *, start_bps: int = 300_000, needed_bps: float = 2e6, **open_with: bool):
+    def __init__(self, *, start_bps: int = 300_000, needed_bps: float = 2e6, good_bps: int = 0):
         self.estimator = Estimator(1)
-        self.estimator.open(0, START_US, start_bps=start_bps, **open_with)
+        self.estimator.open(0, START_US, start_bps=start_bps, good_bps=good_bps)
         self.now_us = START_US
         self.lines = lines_of(1)
         self.lines.needed_bps[:] = needed_bps
@@ -178,9 +178,17 @@ def test_fruitless_probes_become_rare() -> None:
 
 
 def test_a_known_line_is_not_probed_at_once() -> None:
-    probed = Probed(is_known=True)
+    probed = Probed(good_bps=300_000)
     assert [order for _ in range(8) for order in probed.tick()] == []
     assert [order for _ in range(12) for order in probed.tick()] != []
+
+
+def test_the_way_back_to_what_a_line_once_carried_is_tried_at_once_and_no_harder() -> None:
+    probed = Probed(start_bps=100_000, good_bps=2_000_000)
+    order = first_order(probed)
+    assert order.rate_bps == DEFAULTS.probe_recovery * 100_000
+    # What a line that has not recovered would have to keep waiting.
+    assert (order.rate_bps - 100_000) * order.duration_us / 100_000 <= 1.5 * DEFAULTS.probe_queue_us
 
 
 def test_a_line_on_which_nothing_is_sent_is_still_probed() -> None:
@@ -345,7 +353,7 @@ def test_a_braking_engine_stops_growth_and_probes() -> None:
 
 def known(next_bps: float, *, target: float, full: float = 500e3) -> Probed:
     """A line whose first probes are behind it."""
-    probed = Probed(start_bps=int(target), needed_bps=2e6, is_known=True)
+    probed = Probed(start_bps=int(target), needed_bps=2e6, good_bps=int(target))
     probed.lines.next_bps[:] = next_bps
     probed.estimator._rates.capacity_bps[:] = full
     return probed

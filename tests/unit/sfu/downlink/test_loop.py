@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from downlink_bench import LAYERS_BPS, DownlinkBench, Line, Viewer
 
 from bandwidth.ladder import Step
 from sfu.downlink import DownlinkConfig, Kind, Wish
 from sfu.ids import Layers
+from sfu.source import Source
 
 FULL = Layers(2, 7, False)
 
@@ -145,6 +147,41 @@ async def test_a_person_who_comes_back_starts_where_the_line_was() -> None:
     other = bench.viewer(source, person="mia", ip="198.51.100.1")
     bench.run(0.1)
     assert again.layers == [FULL] and other.layers != [FULL]
+
+
+@pytest.mark.parametrize("cliff_bps", [120e3, 40e3])
+async def test_who_left_on_a_cliff_and_comes_back_to_a_good_line_has_the_picture_soon(
+    cliff_bps: float,
+) -> None:
+    bench = DownlinkBench()
+    source = bench.source()
+    again = await leave_on_a_cliff(bench, source, cliff_bps, back_bps=3e6)
+    bench.run(0.8)
+    assert again.layers == [FULL]
+    assert again.worst_queue_us < 20_000
+
+
+@pytest.mark.parametrize("cliff_bps", [120e3, 40e3])
+async def test_who_left_on_a_cliff_and_comes_back_to_it_is_not_flooded(cliff_bps: float) -> None:
+    bench = DownlinkBench()
+    source = bench.source()
+    again = await leave_on_a_cliff(bench, source, cliff_bps, back_bps=120e3)
+    bench.run(20.0)
+    # A stranger on this line has a queue of 0.4 to 0.9 s.
+    assert again.worst_queue_us < 350_000
+
+
+async def leave_on_a_cliff(
+    bench: DownlinkBench, source: Source, cliff_bps: float, *, back_bps: float
+) -> Viewer:
+    first = bench.viewer(source, line=Line(3e6), person="mia")
+    bench.run(15.0)
+    first.line.rate_bps = cliff_bps
+    bench.run(15.0)
+    assert (bench.downlink.estimate_of(first.transport) or 0.0) < 160e3
+    await first.transport.close()
+    bench.run(2.0)
+    return bench.viewer(source, line=Line(back_bps), person="mia")
 
 
 async def test_a_phone_starts_lower() -> None:

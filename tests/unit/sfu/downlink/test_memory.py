@@ -27,7 +27,8 @@ def test_networks(ip: str, network: str) -> None:
 def test_a_line_is_known_for_ten_minutes() -> None:
     memory = LineMemory()
     memory.remember("mia", "192.0.2.0/24", 2_000_000, MINUTE_US)
-    assert memory.recall("mia", "192.0.2.0/24", 10 * MINUTE_US) == 2_000_000
+    known = memory.recall("mia", "192.0.2.0/24", 10 * MINUTE_US)
+    assert known is not None and (known.last_bps, known.good_bps) == (2_000_000, 2_000_000)
     assert memory.recall("mia", "192.0.2.0/24", 12 * MINUTE_US) is None
     assert memory.recall("mia", "198.51.100.0/24", MINUTE_US) is None
     assert memory.recall("ben", "192.0.2.0/24", MINUTE_US) is None
@@ -47,4 +48,29 @@ def test_the_oldest_are_forgotten_first() -> None:
         memory.remember(f"p{index}", "n", index + 1, index)
         memory.remember("p0", "n", 1, index)
     assert len(memory) == 3
-    assert memory.recall("p0", "n", 5) == 1 and memory.recall("p1", "n", 5) is None
+    known = memory.recall("p0", "n", 5)
+    assert known is not None and known.last_bps == 1
+    assert memory.recall("p1", "n", 5) is None
+
+
+def test_the_best_estimate_fades_but_does_not_go_with_the_last() -> None:
+    memory = LineMemory()
+    known = []
+    for step in range(19):
+        rate_bps = 3_000_000 if step == 0 else 120_000
+        memory.remember("mia", "n", rate_bps, step * MINUTE_US // 3)
+        known.append(memory.recall("mia", "n", step * MINUTE_US // 3))
+    good = [found.good_bps for found in known if found]
+    assert good[:4] == pytest.approx([3e6, 2.38e6, 1.89e6, 1.5e6], rel=0.01)
+    assert good[-1] == 120_000, "six minutes on a narrow line: it is one"
+    memory.remember("mia", "n", 5_000_000, 7 * MINUTE_US)
+    found = memory.recall("mia", "n", 7 * MINUTE_US)
+    assert found is not None and found.good_bps == 5_000_000
+
+
+def test_a_clock_that_goes_back_keeps_the_best() -> None:
+    memory = LineMemory()
+    memory.remember("mia", "n", 3_000_000, MINUTE_US)
+    memory.remember("mia", "n", 120_000, 0)
+    found = memory.recall("mia", "n", 0)
+    assert found is not None and found.good_bps == 3_000_000
