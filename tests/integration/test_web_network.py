@@ -34,6 +34,7 @@ from web.network.checks import (
 from web.network.history_routes import MAX_POINTS, LineRoutes
 from web.network.lines import Sample
 from web.network.passports import Passports
+from web.network.past_routes import PastRoutes
 from web.network.store import LineStore, NewSample, Person
 from web.people.invites import Invites
 from web.people.roles import Role
@@ -82,6 +83,10 @@ class Rig:
         return f"{BEFORE}/{answer['id']}"
 
 
+async def title_of(room: str) -> str:
+    return f"title of {room}"
+
+
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     database = Database(tmp_path / "test.sqlite3")
@@ -94,7 +99,9 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     lines = LineRoutes(store, access, passports=passports)
     checks = NetworkChecks(now_s=time.monotonic)
     routes = CheckRoutes(checks, invites, access, passport=passports.of, now_s=time.monotonic)
-    app = build_app([*lines.operations(), *routes.operations()], [], is_behind_proxy=False)
+    past = PastRoutes(store, access, title_of=title_of)
+    operations = [*lines.operations(), *past.operations(), *routes.operations()]
+    app = build_app(operations, [], is_behind_proxy=False)
     async with TestClient(TestServer(app)) as client:
         made = Rig(client, store, invites)
         made.checks = checks
@@ -125,6 +132,25 @@ async def test_why_it_was_bad_with_the_times(rig: Rig) -> None:
     assert stretch["worst_loss_percent"] == 15.0
     assert host["sentence"] == "why.none" and host["stretches"] == []
     assert [point["down_loss_percent"] for point in zhang["points"]] == [0.5, 15.0, 15.0, 15.0, 0.5]
+
+
+async def test_what_ended_lately_in_any_room(rig: Rig) -> None:
+    await rig.remember(GOOD)
+    for number in range(1, 24):
+        sample = GOOD._replace(at_s=10 * number)
+        new = NewSample(f"RM_o{number}", f"room-{number}", 10 * number, ZHANG, sample)
+        await rig.store.add([new])
+        await rig.store.end(f"RM_o{number}", 10 * number + 5)
+    lists = make_token(room_list=True)
+    status, answer = await rig.call("GET", "/api/sessions", token=lists)
+    assert status == 200
+    # The latest first, no more than a page shows, and none that goes on.
+    assert [one["id"] for one in answer["sessions"]] == [f"RM_o{n}" for n in range(23, 3, -1)]
+    first = answer["sessions"][0]
+    assert (first["title"], first["num_people"]) == ("title of room-23", 1)
+    assert first["ended_at"] == check_iso(235)
+    assert (await rig.call("GET", "/api/sessions"))[0] == 403
+    assert (await rig.call("GET", "/api/sessions", token=""))[0] == 401
 
 
 def check_iso(at_s: int) -> str:

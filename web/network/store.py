@@ -137,6 +137,15 @@ class LineStore:
         )
         return [Session(*row) for row in rows]
 
+    async def ended(self, limit: int) -> list[Session]:
+        """The latest sessions of all rooms that are known to have ended."""
+        rows = await self._database.rows(
+            f"{_SELECT_SESSIONS} WHERE ended_at_s IS NOT NULL"
+            " ORDER BY started_at_s DESC, id LIMIT ?",
+            (limit,),
+        )
+        return [Session(*row) for row in rows]
+
     async def quality(
         self, room: str, session: str
     ) -> tuple[Session, list[tuple[Person, list[Sample]]]] | None:

@@ -10,6 +10,7 @@ from web.http.operations import Operation
 from web.network.check_routes import CheckRoutes
 from web.network.history_routes import LineRoutes
 from web.network.passports import Passports
+from web.network.past_routes import PastRoutes
 from web.ops.certificates import Certificates
 from web.ops.health import Health
 from web.ops.metrics import MetricsRoutes, ServerCollector
@@ -53,6 +54,7 @@ def build_operations(
     )
     passports = Passports(parts.line_store, wall_s=time.time)
     lines = LineRoutes(parts.line_store, parts.access, passports=passports)
+    past = PastRoutes(parts.line_store, parts.access, title_of=parts.catalogue.title)
     checks = CheckRoutes(
         parts.checks, parts.invites, parts.access, passport=passports.of, now_s=time.monotonic
     )
@@ -67,6 +69,7 @@ def build_operations(
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
         *recordings.operations(),
         *lines.operations(),
+        *past.operations(),
         *checks.operations(),
         *parts.whip.operations(),
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from livekit import api
 from playwright.async_api import Route
+from testkit.axe import violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -290,3 +291,22 @@ async def test_pictures_that_are_held_are_words_enough(host, person) -> None:
     await guest.page.evaluate(_HOLD, "paused")
     await guest.page.wait_for_timeout(5000)
     assert "先只留声音" not in "".join(await guest.page.evaluate("said"))
+
+
+async def test_how_the_network_was_is_told_after_a_meeting_nobody_recorded(host, person) -> None:
+    guest = await person()
+    await guest.enter(await host.invite("guest", "张敏"))
+    await host.until_tile("张敏")
+    # The first sample of a line is written after ten seconds.
+    await host.page.wait_for_timeout(12_000)
+    async with host.server.admin() as admin:
+        await admin.room.delete_room(api.DeleteRoomRequest(room=host.room))
+    await host.goto("/")
+    rows = host.page.locator("#past-list li")
+    await rows.first.wait_for()
+    assert "2 人" in await rows.first.inner_text()
+    await rows.first.click()
+    await host.page.wait_for_selector("dialog .line-list li >> nth=1")
+    told = await host.page.inner_text("dialog .line-list")
+    assert "张敏" in told and "李经理" in told and "网络正常" in told, told
+    assert await violations(host.page) == []

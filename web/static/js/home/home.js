@@ -9,6 +9,7 @@ import { sayTime } from "../lib/when.js";
 import { emptyRow, keepRecordings } from "../recordings/rows.js";
 import { keepCameras } from "./cameras.js";
 import { openInvite } from "./invite.js";
+import { keepPast } from "./past.js";
 
 /**
  * @typedef {object} LiveRoom
@@ -84,3 +85,4 @@ refreshLive();
 setInterval(() => { if (document.visibilityState === "visible") refreshLive(); }, REFRESH_MS);
 keepCameras();
 keepRecordings(byId("recording-list"), { limit: 5 });
+keepPast();
