@@ -228,7 +228,7 @@ async def test_the_passport_of_a_place(rig: Rig) -> None:
     assert (told["place"], told["minutes"]) == ("hongqiao", 10)
     assert told["down_kbps"]["p10"] == 90 and told["down_kbps"]["p90"] == 2000
     assert told["weak_share"] == 0.5 and len(told["weak_by_hour"]) == 24
-    assert (told["grade"], told["advice"], told["limit"]) == ("weak", "photos_first", "down")
+    assert (told["grade"], told["advice"], told["limit"]) == ("weak", "shelf_first", "down")
     _, one = await rig.call("GET", "/api/places/hongqiao/network?name=Li")
     assert one["advice"] == "all_good"
 
@@ -270,7 +270,7 @@ async def test_a_check_from_an_invitation_end_to_end(rig: Rig) -> None:
     result = {"down_kbps": 5000, "up_kbps": 300, "rtt_ms": 80, "lost_percent": 0}
     status, told = await rig.call("POST", f"{path}/result", json=result, token="")
     assert status == 200
-    assert (told["grade"], told["advice"], told["limit"]) == ("weak", "photos_first", "up")
+    assert (told["grade"], told["advice"], told["limit"]) == ("weak", "shelf_first", "up")
     assert told["usual"] == {"grade": "bad", "advice": "voice_first", "limit": "down"}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 Grade = Literal["good", "fair", "weak", "bad", "unknown"]
-AdviceKey = Literal["all_good", "small_picture", "photos_first", "voice_first", "no_history"]
+AdviceKey = Literal["all_good", "small_picture", "shelf_first", "voice_first", "no_history"]
 Limit = Literal["up", "down", "loss", "delay", ""]
 
 
@@ -25,10 +25,10 @@ class _Bound(NamedTuple):
 _BOUNDS: Final = (
     _Bound("good", "all_good", 900, 0.03, 300),
     _Bound("fair", "small_picture", 350, 0.08, 700),
-    _Bound("weak", "photos_first", 100, 0.25, 1500),
+    _Bound("weak", "shelf_first", 100, 0.25, 1500),
 )
 GRADES: Final = ("good", "fair", "weak", "bad", "unknown")
-ADVICE: Final = ("all_good", "small_picture", "photos_first", "voice_first", "no_history")
+ADVICE: Final = ("all_good", "small_picture", "shelf_first", "voice_first", "no_history")
 LIMITS: Final = ("up", "down", "loss", "delay", "")
 
 

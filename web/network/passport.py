@@ -18,7 +18,7 @@ PERCENTILES: Final = (10, 50, 90)
 _BY_SHARE: Final = (
     (0.05, Advice("good", "all_good")),
     (0.2, Advice("fair", "small_picture")),
-    (0.6, Advice("weak", "photos_first")),
+    (0.6, Advice("weak", "shelf_first")),
 )
 _WORST: Final = Advice("bad", "voice_first")
 HOURS: Final = 24

@@ -50,6 +50,20 @@ async def test_the_check_says_in_words_how_the_line_is(host, person) -> None:
     await rep.until_in()
 
 
+async def test_a_meeting_is_not_advised_what_only_walks_have(host, person) -> None:
+    async def answer(route: Route) -> None:
+        weak = {"grade": "weak", "advice": "shelf_first", "limit": "up", "usual": None}
+        await route.fulfill(json=weak)
+
+    guest = await person(phone=True)
+    await guest.page.route("**/api/network-check/*/result", answer)
+    await guest.goto(await host.invite("guest", "张敏"))
+    await guest.tap("#check")
+    await guest.page.wait_for_selector("#check-words:has-text('网络较弱')", timeout=20_000)
+    words = await guest.page.inner_text("#check-words")
+    assert words == "网络较弱，可以开始，画面会小一些、慢一些"
+
+
 async def test_entering_does_not_wait_for_the_check(host, person) -> None:
     guest = await person(phone=True)
 
@@ -112,7 +126,7 @@ async def test_the_real_history_answers_and_a_guest_may_not_ask(host, person) ->
 
 async def test_an_invitation_to_a_walk_says_how_the_line_usually_is(host) -> None:
     async def passport(route: Route) -> None:
-        await route.fulfill(json={"grade": "weak", "advice": "photos_first", "limit": "up"})
+        await route.fulfill(json={"grade": "weak", "advice": "shelf_first", "limit": "up"})
 
     await host.page.route("**/api/places/*/network*", passport)
     await host.show_tools()

@@ -135,6 +135,21 @@ async def test_every_step_is_one_line_that_goes_by_itself(host, person) -> None:
     assert await host.page.inner_text("#line") == ""
 
 
+async def test_on_a_walk_the_words_are_about_hqs_picture(host, person) -> None:
+    rep = await person(phone=True, language="en")
+    await rep.enter(await host.invite("walker", "王芳"))
+    for step, words in (
+        ("reduced", "Network a bit weak; you see HQ smaller"),
+        ("half_rate", "Network a bit weak; you see HQ more slowly"),
+        ("quarter_rate", "Network weak; you see HQ slowly, sound goes on"),
+        ("stills", "Network weak; you see photos of HQ, sound goes on"),
+        ("audio_only", "Network weak; you cannot see HQ now, sound goes on"),
+        ("full", "The network is good again; you see HQ as before"),
+    ):
+        await tell_step(rep, host.room, step)
+        await rep.page.wait_for_selector(f"#line:has-text('{words}')")
+
+
 async def test_a_short_dip_stays_unsaid(host, person) -> None:
     guest = await person(phone=True)
     await guest.enter(await host.invite("guest", "张敏"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from playwright.async_api import Route
+from testkit.axe import violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,6 +27,14 @@ RTCRtpSender.prototype.getStats = async function () {
 _LAYERS = """
 () => filmed.getParameters().encodings
   .filter((layer) => layer.active).map((layer) => [layer.rid, layer.maxFramerate])
+"""
+_KEEP_SAID = """
+addEventListener("DOMContentLoaded", () => {
+  globalThis.said = [];
+  const line = document.querySelector("#line");
+  const keep = () => { if (said.at(-1) !== line.textContent) said.push(line.textContent); };
+  new MutationObserver(keep).observe(line, { childList: true, characterData: true, subtree: true });
+});
 """
 _LADDER = """
 async (script) => {
@@ -62,6 +72,12 @@ async ([rungs]) => {
   });
 }
 """
+
+
+async def answer_weak(route: Route) -> None:
+    """What the check says of a line for shelf mode."""
+    weak = {"grade": "weak", "advice": "shelf_first", "limit": "up", "usual": None}
+    await route.fulfill(json=weak)
 
 
 async def test_down_at_once_to_what_fits_and_up_with_patience(person) -> None:
@@ -164,7 +180,7 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
     await rep.enter(await host.invite("walker", "王芳"))
     await host.until_seen('.tile[data-kind="walk"] video')
     await rep.page.evaluate("carriesBps = 30_000")
-    await rep.page.wait_for_selector("#line:has-text('画面先停，声音还在')")
+    await rep.page.wait_for_selector("#line:has-text('画面先传不出去，声音照常')")
     await rep.page.wait_for_selector('#quality[data-level="0"]')
     assert await rep.page.evaluate(_LAYERS) == []
     # HQ keeps the last picture, and is told how old it is.
@@ -179,6 +195,59 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
     await host.until_seen('.tile[data-kind="walk"] video')
     await host.page.wait_for_selector('.tile[data-kind="walk"] .tile-age', state="hidden")
     assert rep.taps == 2
+
+
+async def test_every_rung_has_its_own_words(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(_KEEP_SAID)
+    await rep.enter(await host.invite("walker", "王芳"))
+    await rep.until(f"() => globalThis.filmed && ({_LAYERS})().length === 3")
+    assert await rep.page.evaluate("said.filter(Boolean)") == [], "a good start needs no words"
+    for carries_bps, words, level in (
+        (300_000, "网络有点弱，总部看到的画面小一些", 2),
+        (100_000, "网络弱，总部看到的画面慢，但清楚", 1),
+        (30_000, "网络很弱，画面先传不出去，声音照常", 0),
+    ):
+        await rep.page.evaluate("(bps) => { carriesBps = bps; }", carries_bps)
+        await rep.until("(words) => said.at(-1) === words", words)
+        await rep.page.wait_for_selector(f'#quality[data-level="{level}"]')
+    # A try that fails is not said: the line that stays stays.
+    await rep.until("() => filmed.getParameters().encodings.some((layer) => layer.active)")
+    await rep.until("() => filmed.getParameters().encodings.every((layer) => !layer.active)")
+    assert len(await rep.page.evaluate("said.filter(Boolean)")) == 3
+    for carries_bps, words in (
+        (100_000, "总部又能看到画面了，会慢一些"),
+        (300_000, "网络好一些了，画面流畅了，还有点小"),
+        (2_000_000, "网络好了，画面恢复了"),
+    ):
+        await rep.page.evaluate("(bps) => { carriesBps = bps; }", carries_bps)
+        await rep.page.wait_for_selector(f"#line:has-text('{words}')", timeout=40_000)
+    await rep.page.wait_for_selector('#quality[data-level="3"]')
+    assert len(await rep.page.evaluate("said.filter(Boolean)")) == 6
+
+
+async def test_in_shelf_mode_the_picture_gets_slower_not_smaller(host, person) -> None:
+    rep = await person(phone=True)
+    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(_KEEP_SAID)
+    await rep.page.route("**/api/network-check/*/result", answer_weak)
+    await rep.goto(await host.invite("walker", "王芳"))
+    assert not await rep.page.is_visible("#enter-shelf"), "nobody has advised it"
+    await rep.tap("#check")
+    await rep.page.wait_for_selector("#check-words:has-text('建议用货架模式')", timeout=20_000)
+    assert await violations(rep.page) == []
+    await rep.tap("#enter-shelf")
+    await rep.until_in()
+    await rep.page.wait_for_selector("#line:has-text('价签更清楚')")
+    await rep.until(f"() => globalThis.filmed && JSON.stringify(({_LAYERS})()) === '[[\"f\",8]]'")
+    assert await rep.page.evaluate("filmed.track.contentHint") == "text"
+    await host.until_seen('.tile[data-kind="walk"] video')
+    await rep.page.evaluate("carriesBps = 300_000")
+    await rep.until("() => said.at(-1) === '网络有点弱，总部看到的画面慢一些'")
+    await rep.show_tools()
+    await rep.tap("#more")
+    await rep.page.wait_for_selector(".menu-item:has-text('回到普通画面')")
 
 
 async def test_hq_sees_and_reads_that_the_reps_line_is_too_slow(host, person) -> None:

@@ -66,7 +66,7 @@ def test_advice_follows_how_often_it_is_weak_and_why() -> None:
 
     assert advice(0) == advice(5) == Advice("good", "all_good")
     assert advice(10) == Advice("fair", "small_picture", "down")
-    assert advice(50) == Advice("weak", "photos_first", "down")
+    assert advice(50) == Advice("weak", "shelf_first", "down")
     assert advice(90) == Advice("bad", "voice_first", "down")
     lossy = GOOD._replace(up_loss_permille=150)
     assert draw_up([lossy] * 100).advice == Advice("bad", "voice_first", "loss")

@@ -7,8 +7,15 @@ import { t } from "./page.js";
 /** @typedef {{ identity: string, name: string, sentence: string, bad_s: number, total_s: number }} PersonLine */
 /** @typedef {{ id: string, started_at: string, ended_at: string | null }} Session */
 
-/** What is told to a person: how the line is, and the one thing to do. @param {Advice} advice */
-export const adviceWords = ({ grade, advice }) => t("check.words", { grade: t(`network.grade.${grade}`), advice: t(`network.advice.${advice}`) });
+/**
+ * What is told to a person: how the line is, and the one thing to do.
+ * @param {Advice} advice
+ * @param {boolean} isWalk only a walk has a shelf mode
+ */
+export function adviceWords({ grade, advice }, isWalk) {
+  const key = advice === "shelf_first" && !isWalk ? "slow_picture" : advice;
+  return t("check.words", { grade: t(`network.grade.${grade}`), advice: t(`network.advice.${key}`) });
+}
 
 /** Why it was bad, in a sentence. @param {PersonLine} person */
 export const whyWords = ({ sentence }) => t(`network.${sentence}`);
@@ -34,5 +41,5 @@ export async function linesOf(room, atMs = Date.now()) {
 export async function passportWords(place) {
   /** @type {Advice} */
   const passport = await get(`/api/places/${part(place)}/network?utc_offset_minutes=${-new Date().getTimezoneOffset()}`);
-  return passport.grade === "unknown" ? null : adviceWords(passport);
+  return passport.grade === "unknown" ? null : adviceWords(passport, true);
 }

@@ -6,8 +6,12 @@ import { adviceWords } from "../lib/lines.js";
 import { t } from "../lib/page.js";
 import { checkLine } from "./check.js";
 
-/** @returns {() => void} ends a check that runs: whoever enters needs the line himself */
-export function offerCheck() {
+/**
+ * @param {boolean} isWalk
+ * @param {(advice: import("../lib/lines.js").Advice) => void} onAdvice told what is shown
+ * @returns {() => void} ends a check that runs: whoever enters needs the line himself
+ */
+export function offerCheck(isWalk, onAdvice) {
   const button = /** @type {HTMLButtonElement} */ (byId("check"));
   const words = byId("check-words");
   /** @type {AbortController | null} */
@@ -20,7 +24,11 @@ export function offerCheck() {
     setText(words, t("check.running"));
     try {
       const { usual, ...now } = await checkLine(mine.signal);
-      setText(words, usual && usual.grade !== now.grade ? t("check.with_usual", { now: adviceWords(now), usual: adviceWords(usual) }) : adviceWords(now));
+      const isUsual = !usual || usual.grade === now.grade;
+      const nowWords = adviceWords(now, isWalk);
+      setText(words, isUsual ? nowWords : t("check.with_usual", { now: nowWords, usual: adviceWords(usual, isWalk) }));
+      onAdvice(now);
+      if (!isUsual) onAdvice(usual);
     } catch (error) {
       setText(words, mine.signal.aborted ? "" : error instanceof ApiError && error.code !== "offline" ? t("check.later") : t("check.failed"));
     } finally {

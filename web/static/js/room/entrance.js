@@ -16,6 +16,7 @@ import { offerCheck } from "./check_button.js";
  * @property {string} name
  * @property {boolean} microphone
  * @property {boolean} camera
+ * @property {boolean} isShelf begin sharp and slow (walks)
  * @property {any[]} tracks livekit LocalTracks, open
  */
 
@@ -36,7 +37,8 @@ export class Entrance {
     this.hasBeenHeard = false;
     this.setUpName();
     if (!isViewer) this.setUpDevices();
-    this.endCheck = offerCheck();
+    this.endCheck = offerCheck(isWalk, (advice) => this.offerShelf(advice));
+    document.getElementById("enter-shelf")?.addEventListener("click", () => this.enter(this.wants, true));
     byId("enter").addEventListener("click", () => this.enter(this.wants));
     document.getElementById("listen")?.addEventListener("click", () => this.enter({ microphone: false, camera: false }));
     const trouble = isViewer ? (globalThis.RTCPeerConnection ? null : "unable") : browserTrouble();
@@ -161,8 +163,14 @@ export class Entrance {
     box.scrollIntoView({ block: "nearest" });
   }
 
+  /** Where shelf mode is advised it is one tap away. @param {import("../lib/lines.js").Advice} advice */
+  offerShelf({ advice }) {
+    const button = document.getElementById("enter-shelf");
+    if (button && advice === "shelf_first") button.hidden = false;
+  }
+
   /** @param {{ microphone: boolean, camera: boolean }} wants */
-  async enter(wants) {
+  async enter(wants, isShelf = false) {
     const field = /** @type {HTMLInputElement} */ (byId("name"));
     const name = byId("name-form").hidden ? this.name : field.value.trim();
     if (!name) {
@@ -183,7 +191,7 @@ export class Entrance {
     try {
       // The device prompt comes now, while the tap still counts and the join page can explain.
       tracks = (await this.preview?.take(wants)) ?? [];
-      await this.onEnter({ name, ...wants, tracks });
+      await this.onEnter({ name, ...wants, isShelf, tracks });
     } catch (error) {
       for (const track of tracks) track.stop();
       this.preview?.close();

@@ -37,12 +37,11 @@ export function readStep(data) {
   }
 }
 
-/** @param {NetworkStep} next */
-const wordsOf = ({ step, reason }) => t(step !== "full" && reason === "server" ? "network.server" : `network.${step}`);
-
 /** Bars and words of the own line. */
 export class OwnLine {
-  constructor() {
+  /** @param {string} [words] prefix of its texts: on a walk “the picture” would be the own one */
+  constructor(words = "network") {
+    this.prefix = words;
     this.node = byId("quality");
     this.words = byId("quality-words");
     /** What the server measures. @type {Level} */
@@ -121,7 +120,12 @@ export class OwnLine {
   say(next) {
     if (next.step === this.saidStep) return;
     this.saidStep = next.step;
-    sayLine(wordsOf(next));
+    sayLine(this.wordsOf(next));
+  }
+
+  /** @param {NetworkStep} next */
+  wordsOf({ step, reason }) {
+    return t(`${this.prefix}.${step !== "full" && reason === "server" ? "server" : step}`);
   }
 
   reset() {

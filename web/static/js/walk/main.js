@@ -23,11 +23,10 @@ import { Session } from "../room/session.js";
 import { StillAssembly } from "../room/stills.js";
 import { Film, walkPublishOptions } from "./film.js";
 import { showHq } from "./hq.js";
+import { RungWords } from "./rung_words.js";
 import { Uplink } from "./uplink.js";
 
 const SIZES = ["", "large", "largest"];
-/** Bars for what the phone still sends. @type {Record<import("./uplink_ladder.js").Rung, import("../room/bars.js").Level>} */
-const LEVEL_OF_RUNG = { full: 3, reduced: 3, slow: 1, sound: 0 };
 
 const session = new Session({
   videoCaptureDefaults: SHELF,
@@ -43,7 +42,7 @@ const film = new Film(/** @type {HTMLVideoElement} */ (byId("film")), (isAway) =
 });
 
 const stills = new StillAssembly(showHq(room));
-const line = new OwnLine();
+const line = new OwnLine("walk.network");
 line.follow(session);
 listenToServer(room, {
   "aislecast.network": (data) => line.setStep(readStep(data)),
@@ -54,12 +53,8 @@ showCover(session);
 showSoundUnlock(room);
 playVoices(room);
 
-const uplink = new Uplink(room, (rung, before) => {
-  line.setSent(LEVEL_OF_RUNG[rung]);
-  const isQuiet = LEVEL_OF_RUNG[rung] === LEVEL_OF_RUNG[before];
-  // Without a picture the line stays: whoever films must know that nobody sees it.
-  if (!isQuiet) sayLine(t(`uplink.${rung}`), { stays: rung === "sound" });
-});
+const words = new RungWords(line);
+const uplink = new Uplink(room, (rung) => words.change(rung, uplink.isSharp()));
 room.on(livekit.RoomEvent.LocalTrackPublished, (/** @type {any} */ publication) => {
   if (publication.source === livekit.Track.Source.Camera) uplink.use(publication);
 });
@@ -104,9 +99,8 @@ session.restoreMedia = async () => {
 
 byId("end").addEventListener("click", () => session.leave());
 
-/** Sharp and slow, for reading price tags; or smooth again. */
-function toggleShelf() {
-  const isOn = !uplink.isShelf;
+/** Sharp and slow, for reading price tags; or smooth again. @param {boolean} isOn */
+function setShelf(isOn) {
   film.setHint(isOn ? "text" : "detail");
   uplink.setShelf(isOn);
   sayLine(t(isOn ? "walk.shelf_is_on" : "walk.shelf_is_off"));
@@ -130,14 +124,14 @@ byId("more").addEventListener("click", () => openMenu(byId("more"), [
     text: t(film.isTorchOn ? "walk.torch_off" : "walk.torch_on"), sign: "torch",
     onPick: async () => { if (!(await film.toggleTorch())) note(t("walk.no_torch")); },
   }] : []),
-  { text: t(uplink.isShelf ? "walk.shelf_off" : "walk.shelf_on"), sign: "shelf", onPick: toggleShelf },
+  { text: t(uplink.isShelf ? "walk.shelf_off" : "walk.shelf_on"), sign: "shelf", onPick: () => setShelf(!uplink.isShelf) },
   { text: t("walk.daylight"), sign: "sun", onPick: toggleDaylight },
   { text: t("stage.text_size"), sign: "text", onPick: nextTextSize },
   { text: t("device.choose"), sign: "sound", onPick: () => openDeviceMenu(byId("more"), room, ["audioinput", "audiooutput"]) },
 ]));
 
 /** @param {import("../room/entrance.js").Wish} wish */
-async function enter({ name, tracks }) {
+async function enter({ name, tracks, isShelf }) {
   await session.enter(name, "walker");
   entrance.hide();
   document.body.classList.add("dark");
@@ -149,6 +143,7 @@ async function enter({ name, tracks }) {
   room.startAudio().catch(() => {});
   const video = tracks.find((track) => track.kind === "video");
   if (video) film.use(video);
+  if (isShelf) setShelf(true);
   const source = livekit.Track.Source;
   await Promise.all(tracks.map((track) => room.localParticipant.publishTrack(
     track, track.kind === "video" ? { ...walkPublishOptions(), source: source.Camera } : {})));

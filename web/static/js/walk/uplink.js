@@ -37,7 +37,7 @@ export function readSample(report, isLost) {
 export class Uplink {
   /**
    * @param {any} room
-   * @param {(rung: Rung, before: Rung) => void} onRung
+   * @param {(rung: Rung) => void} onRung
    */
   constructor(room, onRung) {
     this.room = room;
@@ -77,6 +77,11 @@ export class Uplink {
     return this.tick();
   }
 
+  /** Whether on every rung it is one sharp layer that is sent. */
+  isSharp() {
+    return this.isShelf || this.published.length < 2;
+  }
+
   async tick() {
     const track = this.publication?.track;
     if (!track?.sender || this.publication.isMuted || this.isBusy || this.room.state !== "connected") return;
@@ -93,7 +98,7 @@ export class Uplink {
       await this.apply(rung);
       this.hasMoved ||= rung !== before;
       this.announce();
-      if (rung !== before) this.onRung(rung, before);
+      if (rung !== before) this.onRung(rung);
     } catch {
       // The sender was exchanged or its parameters were changed by the library meanwhile: the next tick sees it.
     } finally {
