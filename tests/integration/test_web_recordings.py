@@ -113,6 +113,13 @@ async def test_a_recording_is_shown_with_who_was_there(rig: Rig) -> None:
     assert (shown["state"], shown["error_code"], shown["progress"]) == ("ready", "disk_full", None)
 
 
+async def test_a_recording_that_nobody_ended_says_why_it_ends(rig: Rig) -> None:
+    recording = await rig.add_ready(cut_short="server_stopped")
+    _, shown = await rig.call("GET", f"/api/recordings/{recording.id}")
+    assert (shown["state"], shown["error_code"]) == ("ready", None)
+    assert shown["cut_short"] == "server_stopped"
+
+
 async def test_removing_removes_the_files(rig: Rig) -> None:
     recording = await rig.add_ready()
     assert (await rig.call("DELETE", f"/api/recordings/{recording.id}"))[0] == 204

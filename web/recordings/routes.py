@@ -46,6 +46,11 @@ RECORDING_SCHEMA: dict[str, Any] = {
             },
         },
         "error_code": {"type": ["string", "null"]},
+        "cut_short": {
+            "type": ["string", "null"],
+            "description": "why it ended other than by order",
+            "enum": ["interrupted", "server_stopped", "disk_full", "disk_error", None],
+        },
         "is_shared": {"type": "boolean", "description": "somebody holds a link to it"},
     },
 }
@@ -264,6 +269,7 @@ def show(recording: Recording, *, is_shared: bool = False) -> dict[str, Any]:
     return show_to_guest(recording) | {
         "room": recording.room,
         "error_code": recording.reason or None,
+        "cut_short": recording.cut_short or None,
         "is_shared": is_shared,
     }
 

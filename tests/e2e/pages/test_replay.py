@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import Route
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -53,3 +54,26 @@ async def test_recorded_then_replayed(host, person) -> None:
     await host.page.select_option("#speed", "1.5")
     assert await host.page.evaluate("document.querySelector('#film').playbackRate") == 1.5
     assert "张敏" in await host.page.inner_text("#replay-people")
+
+
+async def test_a_recording_that_broke_off_says_so(host) -> None:
+    async def listed(route: Route) -> None:
+        film = {
+            "id": "ab" * 16,
+            "title": "虹桥店 巡店",
+            "room": "r",
+            "state": "ready",
+            "progress": None,
+            "started_at": "2020-01-01T00:00:00+00:00",
+            "duration_s": 12.5,
+            "size_bytes": 1000,
+            "participants": [],
+            "error_code": None,
+            "cut_short": "server_stopped",
+            "is_shared": False,
+        }
+        await route.fulfill(json={"recordings": [film]})
+
+    await host.page.route("**/api/recordings", listed)
+    await host.goto("/recordings")
+    await host.page.wait_for_selector("a.row:has-text('服务器中途停止，录到那一刻为止')")

@@ -18,6 +18,7 @@ import { openShare } from "./share.js";
  * @property {number | null} size_bytes
  * @property {{ name: string, joined_s: number }[]} participants
  * @property {string | null} error_code
+ * @property {string | null} cut_short why it ended although nobody ended it
  * @property {boolean} is_shared
  */
 
@@ -45,12 +46,19 @@ function failure(recording) {
   return t(hasText(key) ? key : "recordings.failed.unknown");
 }
 
+/** What is missing at its end, and why. @param {Recording} recording */
+function cutShort(recording) {
+  const key = `recordings.cut_short.${recording.cut_short}`;
+  return t(hasText(key) ? key : "recordings.cut_short.interrupted");
+}
+
 /** @param {Recording} recording @param {() => void} refresh */
 function row(recording, refresh) {
   const isReady = recording.state === "ready";
   const text = el("div", { class: "row-text" },
     el("p", { class: "row-title" }, recording.title || recording.room),
     el("p", { class: "row-sub" }, ...facts(recording)));
+  if (recording.cut_short && recording.state !== "failed") text.append(el("p", { class: "row-sub" }, cutShort(recording)));
   if (recording.state === "failed") text.append(el("p", { class: "row-sub" }, failure(recording)));
   if (recording.state === "finishing") {
     const done = Math.round((recording.progress ?? 0) * 100);
