@@ -11,8 +11,8 @@ import { RUNGS } from "./uplink_ladder.js";
 
 /** @type {Record<Rung, import("../room/bars.js").Level>} */
 const LEVEL_OF_RUNG = { full: 3, reduced: 2, slow: 1, sound: 0 };
-/** A try that fails is over by then: better is said only of what has held. */
-const SETTLE_MS = 4000;
+/** A try that fails is over by then (three bad seconds, seen once a second): better is said only of what has held. */
+const SETTLE_MS = 6000;
 
 export class RungWords {
   /** @param {{ setSent: (level: import("../room/bars.js").Level) => void }} bars */
