@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ class Participant:
         self.last_reliable_seq = 0
         self.quality: models.ConnectionQuality | None = None
         self.joined_s = 0.0
-        self.refreshed_s = 0.0
+        # The first token comes once media flows: the first answer waits for no packet of it.
+        self.refreshed_s = -math.inf
         self.lost_s: float | None = None
         self.failed_s: float | None = None
         self.quiet_until_s = 0.0

@@ -11,7 +11,7 @@ from livekit.protocol import models, rtc
 
 from signaling import membership, offers, publishing, subscriptions
 from signaling.join import JoinParams
-from signaling.metadata import handle_update_metadata, send_refresh_token
+from signaling.metadata import handle_update_metadata
 from signaling.outbox import Outbox
 from signaling.participant import Participant
 from signaling.ratelimit import TokenBucket
@@ -58,8 +58,6 @@ class SignalPeer:
             self._handle("offer", params.publisher_offer)
         if not params.is_single_pc and participant.link is not None:
             participant.link.start()
-        if not participant.is_gone:
-            send_refresh_token(room, participant)
 
     def handle_message(self, data: bytes) -> None:
         """Takes one binary frame. Never raises for what the client sent."""

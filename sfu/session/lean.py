@@ -37,12 +37,26 @@ def make_lean(media: MediaDescription, codecs: Sequence[Codec]) -> MediaDescript
     if media.direction == "inactive":
         # Its extensions stay: libwebrtc never again offers one that an answer has left out, and
         # takes those of a new section from the first one.
-        kept: list[PayloadFormat] = [replace(media.payloads[0], feedback=())]
+        first = media.payloads[0]
+        # Sound is known by its name; a video codec's parameters tell which of its kind it is.
+        fmtp = "" if media.kind == "audio" else first.fmtp
+        kept: list[PayloadFormat] = [replace(first, feedback=(), fmtp=fmtp)]
+        media = replace(media, has_rtcp_rsize=False)
     elif media.direction == "sendonly" and media.kind == "video" and codecs:
         kept = _flowing(media, codecs)
     else:
-        return media
+        return _without_copies(media)
+    media = _without_copies(media)
     return replace(media, payloads=tuple(kept), formats=tuple(str(one.pt) for one in kept))
+
+
+def _without_copies(media: MediaDescription) -> MediaDescription:
+    """The stream is named once, by ``a=msid``: the copies for stacks of before unified plan go."""
+    names = {
+        ssrc: {name: value for name, value in attributes.items() if name != "msid"}
+        for ssrc, attributes in media.ssrcs.items()
+    }
+    return replace(media, ssrcs=names)
 
 
 def share_transport(
@@ -68,4 +82,12 @@ def _flowing(media: MediaDescription, codecs: Sequence[Codec]) -> list[PayloadFo
             first.setdefault(codec, payload)
     primary_pts = {str(payload.pt) for payload in first.values()}
     repairs = [one for one in media.payloads if one.parameters.get("apt") in primary_pts]
-    return [*first.values(), *repairs] if first else list(media.payloads)
+    primaries = [replace(one, feedback=_needed(one.feedback)) for one in first.values()]
+    return [*primaries, *repairs] if first else list(media.payloads)
+
+
+def _needed(feedback: Sequence[str]) -> tuple[str, ...]:
+    """Who reports every packet needs no REMB, who sends PLI no FIR."""
+    spare = {"goog-remb"} if "transport-cc" in feedback else set()
+    spare |= {"ccm fir"} if "nack pli" in feedback else set()
+    return tuple(name for name in feedback if name not in spare)

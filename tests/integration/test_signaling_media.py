@@ -140,7 +140,8 @@ async def test_a_flood_ends_its_sender_and_nobody_else_notices(server: RunningSe
             assert last.leave.reason == models.DisconnectReason.PARTICIPANT_REMOVED
         assert server.signaling.counters["closed_flooding"] == 1
         assert abs(await hear_hz(track) - 440) < 5
-        assert alice.heard == bob.heard == ["token_refreshed"]
+        # Nothing but perhaps a fresh token, which comes a moment after the media.
+        assert {*alice.heard, *bob.heard} <= {"token_refreshed"}
         await until(lambda: bob.other("mallory") is None)
 
 

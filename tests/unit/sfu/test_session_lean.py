@@ -38,7 +38,12 @@ def section(direction: str, *, kind: str = "video") -> MediaDescription:
 def test_a_placeholder_keeps_one_codec_and_its_extensions() -> None:
     lean = make_lean(section("inactive"), ())
     assert lean.formats == ("96",) and lean.payloads[0].feedback == ()
-    assert lean.extensions == (TWCC,)
+    assert lean.extensions == (TWCC,) and not lean.has_rtcp_rsize
+    # What a codec is must still be told: H.264 by its parameters, sound by its name.
+    media = section("inactive")
+    media.payloads = VIDEO[1:2]
+    assert make_lean(media, ()).payloads[0].fmtp == VIDEO[1].fmtp
+    assert make_lean(section("inactive", kind="audio"), ()).payloads[0].fmtp == ""
 
 
 def test_a_section_in_use_keeps_what_flows_and_its_repair() -> None:
@@ -46,6 +51,25 @@ def test_a_section_in_use_keeps_what_flows_and_its_repair() -> None:
     assert lean.formats == ("109", "114")
     lean = make_lean(section("sendonly"), (Codec.VP8,))
     assert lean.formats == ("96", "97") and lean.payloads[0].feedback == FEEDBACK
+
+
+def test_feedback_that_another_kind_makes_needless_is_left_out() -> None:
+    media = section("sendonly")
+    every = ("goog-remb", "transport-cc", "ccm fir", "nack", "nack pli")
+    media.payloads = (PayloadFormat(96, "VP8", 90_000, feedback=every),)
+    assert make_lean(media, (Codec.VP8,)).payloads[0].feedback == FEEDBACK
+    # Where there is nothing instead it stays.
+    media.payloads = (PayloadFormat(96, "VP8", 90_000, feedback=("goog-remb", "ccm fir")),)
+    assert make_lean(media, (Codec.VP8,)).payloads[0].feedback == ("goog-remb", "ccm fir")
+
+
+def test_a_stream_is_named_once() -> None:
+    media = section("sendonly")
+    media.ssrcs = {7: {"cname": "c", "msid": "s t"}}
+    assert make_lean(media, (Codec.VP8,)).ssrcs == {7: {"cname": "c"}}
+    sound = section("sendonly", kind="audio")
+    sound.ssrcs = {8: {"cname": "c", "msid": "s t"}}
+    assert make_lean(sound, (Codec.OPUS,)).ssrcs == {8: {"cname": "c"}}
 
 
 def test_what_is_not_known_or_not_ours_to_choose_stays_whole() -> None:

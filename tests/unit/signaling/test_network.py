@@ -48,6 +48,7 @@ class Stage:
         self.carol = self.watcher("carol")
         self.bob_person = self.person("bob")
         self.bob_person.grants.attributes.update(PAGE)  # type: ignore[attr-defined]
+        self.bob_person.info.attributes.update(PAGE)
         self.camera = self.alice.publish("cam", "video", rids=("q", "h", "f"))
         self.bench.clock.advance(0.3)
         for client in (self.bob, self.carol):

@@ -109,7 +109,7 @@ def test_answers_nobody_asked_for_are_dropped() -> None:
 def test_a_malformed_offer_in_the_join_request_comes_after_the_join() -> None:
     offer = rtc.SessionDescription(type="offer", sdp="nonsense")
     alice = Bench().join("alice", offers=False, params={})
-    assert alice.kinds() == ["join", "refresh_token"]
+    assert alice.kinds() == ["join"]
     bench = Bench()
     client = bench.connected("bob")
     client.open(publisher_offer=offer)

@@ -111,7 +111,7 @@ def test_a_repeated_announcement_is_the_same_track(bench: Bench) -> None:
 
 def test_announcements_in_the_join_request_come_after_the_join(bench: Bench) -> None:
     alice = bench.join("alice", params={"add_tracks": (rtc.AddTrackRequest(cid="c"),)})
-    assert alice.kinds() == ["join", "track_published", "answer", "refresh_token"]
+    assert alice.kinds() == ["join", "track_published", "answer"]
 
 
 def test_microphones_of_a_room_share_a_group_and_other_sound_is_outside(bench: Bench) -> None:

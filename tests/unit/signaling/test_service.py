@@ -28,9 +28,9 @@ def refusal(bench: Bench, **arguments: object) -> JoinError:
     return caught.value
 
 
-def test_join_comes_first_then_token_then_answer() -> None:
+def test_join_comes_first_then_the_answer_and_nothing_else() -> None:
     client = Bench().join("alice")
-    assert client.kinds() == ["join", "answer", "refresh_token"]
+    assert client.kinds() == ["join", "answer"]
 
 
 def test_join_response_has_what_clients_insist_on() -> None:
@@ -49,7 +49,7 @@ def test_join_response_has_what_clients_insist_on() -> None:
 
 def test_dual_mode_is_subscriber_primary_and_gets_our_offer() -> None:
     client = Bench().join("alice", single=False)
-    assert client.kinds() == ["join", "offer", "refresh_token"]
+    assert client.kinds() == ["join", "offer"]
     assert client.last("join").subscriber_primary
     assert client.last("offer").id == 1 and "m=application" in client.last("offer").sdp
     assert client.data.opened == ["_reliable", "_lossy"]
