@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 from livekit.protocol import models, rtc
 
 from bandwidth.demand import MAX_LAYERS, find_demand, update_demand
+
+if TYPE_CHECKING:
+    from sfu.downlink import Wish
+    from sfu.ids import Layers
 
 __all__ = ["LayerDemand", "build_quality_update"]
 
@@ -47,6 +52,15 @@ class LayerDemand:
         """A subscriber wants a layer, or nothing; and gets it, or what its line carries of it."""
         self._wished.set(sid, spatial)
         self._granted.set(sid, spatial if granted is None or spatial is None else granted)
+
+    def take(self, sid: str, wish: Wish, layers: Layers, *, encoding_count: int) -> None:
+        """The same from what a player shows, and what its line carries of that."""
+        is_top = wish.spatial >= encoding_count - 1
+        wanted = None if wish.is_paused else _TOP if is_top else wish.spatial
+        # What is paused for now still needs something to go on with.
+        granted = 0 if layers.paused else layers.spatial
+        is_whole = not layers.paused and layers.spatial >= wish.spatial
+        self.set(sid, wanted, granted=wanted if is_whole else granted)
 
     def pin(self, is_pinned: bool) -> None:
         """Somebody who is no subscriber (a recorder) wants the best, or no longer."""

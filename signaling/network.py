@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
-from bandwidth.demand import MAX_LAYERS
 from bandwidth.ladder import Step
 from signaling.data import RELIABLE
 from signaling.pages import is_page
@@ -32,12 +31,7 @@ def handle_granted(
     wish = subscription.media.wish
     if wish is None or participant.is_gone:
         return
-    is_top = wish.spatial >= track.encoding_count - 1
-    wanted = None if wish.is_paused else MAX_LAYERS - 1 if is_top else wish.spatial
-    # What is paused for now still needs something to go on with.
-    granted = 0 if layers.paused else layers.spatial
-    is_whole = not layers.paused and layers.spatial >= wish.spatial
-    track.demand.set(participant.sid, wanted, granted=wanted if is_whole else granted)
+    track.demand.take(participant.sid, wish, layers, encoding_count=track.encoding_count)
     is_paused = layers.paused and not wish.is_paused
     if is_paused != subscription.is_paused:
         subscription.is_paused = is_paused

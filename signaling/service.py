@@ -31,13 +31,14 @@ from signaling.room_service import RoomService
 from signaling.stills import StillSender
 from signaling.tokens import Grants, TokenKeys, VideoGrant
 from signaling.turn import list_ice_servers
-from signaling.viewers import ViewableTrack, list_viewable, set_watching
+from signaling.viewers import ViewableTrack, list_viewable, unwatch, watch
 
 if TYPE_CHECKING:
     from livekit.protocol.webhook import WebhookEvent
 
     from sfu.downlink import LineRoom
     from sfu.server import MediaServer
+    from sfu.session import Subscription
     from sfu.source import Source
 
 __all__ = [
@@ -299,13 +300,17 @@ class SignalingService:
         room = self._registry.find(room_name)
         return list_viewable(room, identity) if room is not None else []
 
-    def set_watching(
-        self, room_name: str, track_sid: str, viewer_id: str, *, is_watching: bool
-    ) -> None:
-        """Counts such a player as demand for a track's best layer, or no more."""
+    def watch(self, room_name: str, viewer_id: str, media: Subscription) -> None:
+        """Counts such a player as demand for what its line carries of a track."""
         room = self._registry.find(room_name)
         if room is not None:
-            set_watching(room, track_sid, viewer_id, is_watching=is_watching)
+            watch(room, viewer_id, media)
+
+    def unwatch(self, room_name: str, viewer_id: str, media: Subscription) -> None:
+        """It counts no more."""
+        room = self._registry.find(room_name)
+        if room is not None:
+            unwatch(room, viewer_id, media)
 
     def snapshot(self) -> dict[str, int]:
         """Counts for metrics: rooms, participants, tracks, subscriptions."""

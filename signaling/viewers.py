@@ -1,5 +1,5 @@
 """Readers of tracks who are not participants: WHEP players. They get what a subscriber of the same
-identity would get, and count as demand for its layers."""
+identity would get, and count as demand for the layers that their lines carry."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from signaling.rights import is_allowed_subscriber
 from signaling.room import Room
 
 if TYPE_CHECKING:
-    from sfu.ids import Codec
+    from sfu.ids import Codec, Layers
+    from sfu.session import Subscription
     from sfu.source import Source
 
-__all__ = ["ViewableTrack", "list_viewable", "set_watching"]
+__all__ = ["ViewableTrack", "list_viewable", "unwatch", "watch"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,27 @@ def list_viewable(room: Room, identity: str) -> list[ViewableTrack]:
     return found
 
 
-def set_watching(room: Room, track_sid: str, viewer_id: str, *, is_watching: bool) -> None:
-    """Counts a viewer's wish for the best layer. Unknown tracks are ignored."""
-    track = room.tracks.get(track_sid)
+def watch(room: Room, viewer_id: str, media: Subscription) -> None:
+    """Counts a viewer's wish, and what its line carries of it, from now on. Unknown tracks and
+    sounds are ignored."""
+    track = room.tracks.get(media.track_id)
+    if track is None or not track.is_video:
+        return
+    media.on_granted = lambda layers: _handle_granted(room, viewer_id, media, layers)
+    _handle_granted(room, viewer_id, media, media.layers)
+
+
+def unwatch(room: Room, viewer_id: str, media: Subscription) -> None:
+    """A viewer counts no more."""
+    media.on_granted = None
+    track = room.tracks.get(media.track_id)
     if track is not None:
-        track.demand.set(viewer_id, models.VideoQuality.HIGH if is_watching else None)
+        track.demand.set(viewer_id, None)
+        subscriptions.poll_demand(room, track)
+
+
+def _handle_granted(room: Room, viewer_id: str, media: Subscription, layers: Layers) -> None:
+    track = room.tracks.get(media.track_id)
+    if track is not None and media.wish is not None:
+        track.demand.take(viewer_id, media.wish, layers, encoding_count=track.encoding_count)
         subscriptions.poll_demand(room, track)

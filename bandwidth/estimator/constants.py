@@ -174,6 +174,7 @@ class Constants:
     report_high_loss: float = 0.10
     report_growth: float = 1.08
     report_headroom: float = 3.0
+    report_step: float = 1.2
     remb_headroom: float = 1.25
     remb_headroom_bps: float = 50_000.0
     report_queue_us: float = 150_000.0

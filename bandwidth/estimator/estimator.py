@@ -162,6 +162,7 @@ class Estimator:
         constants = self._constants
         is_calm = ~(lines.loss[slots] >= constants.report_low_loss)
         more_bps = constants.remb_headroom * lines.sent_bps[slots] + constants.remb_headroom_bps
+        more_bps = np.maximum(more_bps, constants.report_step * lines.next_bps[slots])
         limit: Floats = np.maximum(lines.remb_bps[slots], np.where(is_calm, more_bps, 0.0))
         return limit
 

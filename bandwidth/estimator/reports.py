@@ -43,7 +43,9 @@ def adapt_by_reports(
     reports.lowest_rtt_us[due] = lowest
     waits = is_known & (rtt > lowest + constants.report_queue_us)
     has_room = (loss < constants.report_low_loss) & ~waits
-    limit = np.maximum(target, constants.report_headroom * sent + constants.acked_headroom_bps)
+    # Three times the sound alone may be less than any picture: what is next may be tried.
+    most = constants.report_headroom * sent + constants.acked_headroom_bps
+    limit = np.maximum(target, np.maximum(most, constants.report_step * lines.next_bps[due]))
     grown = np.minimum(target * constants.report_growth + constants.min_growth_bps, limit)
     target = np.where(has_room, grown, target)
     lossy = loss > constants.report_high_loss

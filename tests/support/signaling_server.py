@@ -21,6 +21,7 @@ from web.http.rates import RateLimit
 from web.rtc.routes import RtcRoutes
 from web.server.app import build_app, build_runner
 from web.twirp.routes import TwirpRoutes
+from web.whip.routes import WhipRoutes
 
 KEY = "testkey"
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -70,7 +71,9 @@ async def run_server(config: SignalingConfig | None = None) -> AsyncIterator[Run
     )
     signaling.start()
     failures = RateLimit(burst=1000, per_s=100, clock=time.monotonic)
+    whip = WhipRoutes(signaling, media, failures=failures)
     operations = [
+        *whip.operations(),
         *RtcRoutes(signaling, failures=failures, now_s=time.monotonic).operations(),
         *TwirpRoutes(signaling, failures=failures).operations(),
     ]
@@ -82,6 +85,7 @@ async def run_server(config: SignalingConfig | None = None) -> AsyncIterator[Run
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield RunningServer(url, media, signaling, events)
     finally:
+        await whip.close()
         await signaling.drain()
         await runner.cleanup()
         await media.close()

@@ -169,14 +169,14 @@ class WhipRoutes:
             await session.close()
             raise as_problem(error) from None
         resource = self.resources.add("whep", room, grants.identity, session)
-        sids = [subscription.track_id for subscription in subscriptions]
+        for subscription in subscriptions:
+            self._signaling.watch(room, resource.id, subscription)
 
-        def watch(is_watching: bool) -> None:
-            for sid in sids:
-                self._signaling.set_watching(room, sid, resource.id, is_watching=is_watching)
+        def unwatch() -> None:
+            for subscription in subscriptions:
+                self._signaling.unwatch(room, resource.id, subscription)
 
-        watch(True)
-        resource.on_removed = lambda: watch(False)
+        resource.on_removed = unwatch
         return created(resource, answer, self._signaling.ice_servers(resource.id))
 
     async def handle_patch(self, request: web.Request) -> web.Response:

@@ -43,6 +43,16 @@ impl Stage {
             .collect()
     }
 
+    /// Loss in permille, REMB and whether transport-wide feedback came, of the subscriber's row.
+    fn told(&self) -> (u16, u32, bool) {
+        let mut rows = Vec::new();
+        self.world.core.snapshot_transports(self.world.now, &mut rows);
+        let id = self.world.peers[self.subscriber].id.0.to_le_bytes();
+        let row = rows.chunks_exact(98).find(|row| row[..4] == id).unwrap();
+        let loss_permille = u16::from_le_bytes(row[6..8].try_into().unwrap());
+        (loss_permille, u32::from_le_bytes(row[12..16].try_into().unwrap()), row[72] != 0)
+    }
+
     fn send(&mut self, data: Vec<u8>) {
         self.world.send(self.subscriber, data);
     }
@@ -145,6 +155,36 @@ fn the_round_trip_comes_from_receiver_reports_and_is_never_negative() {
     report(&mut stage, block(50_000_000, last_sr));
     report(&mut stage, block(0, 0));
     assert!((19_000..22_000).contains(&rtt_us(&stage)));
+}
+
+#[test]
+fn a_line_without_transport_wide_reports_is_told_by_remb_and_receiver_reports() {
+    let mut stage = stage(30);
+    stage.play(500_000);
+    assert_eq!(stage.told(), (0, 0, false));
+    let block = ReportBlock { ssrc: 500, fraction_lost: 64, ..ReportBlock::default() };
+    for (rate_bps, told_bps) in [(260_000, 260_000), (u64::MAX, u32::MAX), (0, 0)] {
+        let data = stage.world.peers[stage.subscriber].rtcp(|writer| {
+            writer.receiver_report(1, &[block]);
+            writer.remb(1, rate_bps, &[500]);
+        });
+        stage.send(data);
+        stage.world.run_for(20_000);
+        let (loss_permille, remb_bps, has_twcc) = stage.told();
+        // Eighteen bits of mantissa.
+        assert!(remb_bps.abs_diff(told_bps) <= told_bps >> 17, "{remb_bps}");
+        assert_eq!((loss_permille, has_twcc), (250, false));
+    }
+    // What every packet went through is known better.
+    let feedback = stage.world.peers[stage.subscriber].feedback();
+    let report = stage.world.peers[stage.subscriber].rtcp(|writer| {
+        writer.receiver_report(1, &[ReportBlock { fraction_lost: 255, ..block }]);
+    });
+    stage.send(feedback.expect("packets came"));
+    stage.send(report);
+    stage.world.run_for(20_000);
+    let (loss_permille, _, has_twcc) = stage.told();
+    assert!(has_twcc && loss_permille < 260, "{loss_permille}");
 }
 
 #[test]

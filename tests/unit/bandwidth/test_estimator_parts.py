@@ -300,9 +300,9 @@ def test_a_queue_that_takes_seconds_to_drain_is_not_the_way_itself() -> None:
     assert estimates.queue_us[0] == 2_900_000 - 119 * 20_000 - 30_000
 
 
-def reported(target_ticks: int, **figures: float) -> float:
+def reported(target_ticks: int, *, start_bps: int = 500_000, **figures: float) -> float:
     estimator = Estimator(1)
-    estimator.open(0, START_US, start_bps=500_000)
+    estimator.open(0, START_US, start_bps=start_bps)
     lines = lines_of(1, has_twcc=False)
     lines.sent_bps[:] = 500_000
     lines.rtt_us[:] = 80_000
@@ -327,6 +327,15 @@ def test_lines_without_transport_feedback_follow_receiver_reports() -> None:
     # Who sees little sent estimates little: without losses that is not the last word.
     assert 260_000 < reported(20, loss=0.0, remb_bps=260_000) < 700_000
     assert reported(3000, loss=1.0) == DEFAULTS.min_bps
+
+
+@pytest.mark.parametrize("remb_bps", [0, 55_000])
+def test_without_transport_feedback_sound_alone_does_not_keep_the_picture_away(
+    remb_bps: int,
+) -> None:
+    sound = {"sent_bps": 30_000, "remb_bps": remb_bps, "next_bps": 170_000}
+    assert reported(100, start_bps=100_000, loss=0.0, **sound) == pytest.approx(204_000)
+    assert reported(100, start_bps=100_000, loss=0.03, **sound) <= 100_000
 
 
 def test_a_round_trip_that_grows_lowers_a_line_without_feedback() -> None:

@@ -133,7 +133,8 @@ impl Core {
                 if transport.rtt_us == 0 { rtt_us } else { (7 * transport.rtt_us + rtt_us) / 8 };
         }
         let loss_permille = u32::from(report.fraction_lost) * 1000 / 256;
-        if transport.extensions.twcc == 0 {
+        // Feedback about every packet says more, but only once it comes.
+        if transport.pacer.brake.feedback_us() == 0 {
             transport.loss_permille = loss_permille as u16;
         }
     }
