@@ -175,11 +175,18 @@ impl ReceiveStats {
     }
 }
 
-/// Bytes and events over the last second in 100 ms bins.
+/// Bytes and events a second, counted in bins of 100 ms.
+///
+/// Only full bins are told of, so that it is a whole second that is summed: with the part of a bin
+/// that has begun the window was 0.9 to 1 s long, and everything read 5 % too little in the mean.
+/// And a whole second holds the same number of pictures or voice packets wherever it begins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RateWindow {
     bins: [u32; BINS],
+    /// The one that has begun, and what is in it.
     bin: u64,
+    newest: u32,
+    /// Of the full ones.
     sum: u64,
 }
 
@@ -187,11 +194,10 @@ impl RateWindow {
     /// Adds `amount` at `now`.
     pub fn add(&mut self, now: Micros, amount: u32) {
         self.roll(now);
-        self.bins[(self.bin % BINS as u64) as usize] += amount;
-        self.sum += u64::from(amount);
+        self.newest = self.newest.saturating_add(amount);
     }
 
-    /// Sum over the last second.
+    /// Sum over a second that ended less than 100 ms ago.
     pub fn per_second(&self, now: Micros) -> u64 {
         let mut copy = *self;
         copy.roll(now);
@@ -200,11 +206,15 @@ impl RateWindow {
 
     fn roll(&mut self, now: Micros) {
         let bin = now / BIN_US;
-        let steps = bin.saturating_sub(self.bin).min(BINS as u64);
-        for step in 1..=steps {
-            let index = ((self.bin + step) % BINS as u64) as usize;
-            self.sum -= u64::from(self.bins[index]);
-            self.bins[index] = 0;
+        let steps = bin.saturating_sub(self.bin);
+        if steps > BINS as u64 {
+            *self = RateWindow { bin, ..RateWindow::default() };
+            return;
+        }
+        for step in 0..steps.min(BINS as u64) {
+            let full = &mut self.bins[((self.bin + step) % BINS as u64) as usize];
+            self.sum = self.sum - u64::from(*full) + u64::from(self.newest);
+            *full = std::mem::take(&mut self.newest);
         }
         self.bin = self.bin.max(bin);
     }
@@ -212,6 +222,8 @@ impl RateWindow {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -269,7 +281,46 @@ mod tests {
             window.add(step * 100_000, 10);
         }
         assert_eq!(window.per_second(1_950_000), 100);
-        assert_eq!(window.per_second(2_500_000), 40);
+        assert_eq!(window.per_second(2_500_000), 50);
         assert_eq!(window.per_second(9_000_000), 0);
+        window.add(9_000_000, 10);
+        window.add(3_000_000, 10);
+        assert_eq!(window.per_second(9_000_000), 0, "the bin has only begun");
+        assert_eq!(window.per_second(9_100_000), 20, "time that goes back is none");
+    }
+
+    proptest! {
+        #[test]
+        fn a_constant_rate_is_read_to_one_packet_whatever_their_spacing(
+            spacing_us in 500u64..150_000,
+            from_us in 0u64..1_000_000,
+            look_us in 2_200_000u64..3_000_000,
+        ) {
+            let mut window = RateWindow::default();
+            let mut at_us = from_us;
+            while at_us < look_us {
+                window.add(at_us, 1000);
+                at_us += spacing_us;
+            }
+            let apart = window.per_second(look_us).abs_diff(1_000_000_000 / spacing_us);
+            prop_assert!(apart <= 1_000, "{apart} of {}", 1_000_000_000 / spacing_us);
+        }
+
+        #[test]
+        fn pictures_a_second_are_counted_whenever_one_looks(
+            per_s in 1u64..=60,
+            from_us in 0u64..1_000_000,
+            look_us in 2_200_000u64..3_000_000,
+        ) {
+            let mut window = RateWindow::default();
+            for number in 0.. {
+                let at_us = from_us + number * 1_000_000 / per_s;
+                if at_us >= look_us {
+                    break;
+                }
+                window.add(at_us, 1);
+            }
+            prop_assert_eq!(window.per_second(look_us), per_s);
+        }
     }
 }

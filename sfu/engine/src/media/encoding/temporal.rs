@@ -55,7 +55,7 @@ mod tests {
         for step in 0..100 {
             rates.add(1_000_000 + step * 10_000, [0, 2, 1, 2][step as usize % 4], 100);
         }
-        assert_eq!((rates.count(), rates.bitrates_bps(1_990_000)), (3, [20_000, 40_000]));
+        assert_eq!((rates.count(), rates.bitrates_bps(2_000_000)), (3, [20_000, 40_000]));
         for step in 0..100 {
             rates.add(2_000_000 + step * 50_000, 0, 100);
         }
