@@ -42,7 +42,9 @@ def find_missing(gaps: Gaps, batch: Batch, constants: Constants) -> Floats:
     pause_us = np.maximum(batch.sent_us - previous, 0)
     longest = batch.highest(pause_us)
     beat = gaps.beat_us[slots]
-    hole = np.where(pause_us > constants.hole_beats * beat[batch.owner], pause_us, 0)
+    # Pictures that stop are no hole: then sound alone sets the beat, which is longer.
+    least_us = np.maximum(constants.hole_beats * beat, constants.hole_min_us)
+    hole = np.where(pause_us > least_us[batch.owner], pause_us, 0)
     holes = batch.total(hole > 0)
     is_steady = beat < constants.hole_max_beat_us
     missing_us[slots] = np.where(is_steady, batch.total(hole) - holes * beat, 0.0)

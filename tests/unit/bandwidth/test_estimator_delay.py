@@ -267,3 +267,24 @@ def test_a_queue_that_stands_tells_of_the_line_as_it_is_now() -> None:
     assert arrivals.full_bps[0] == pytest.approx(400_000, rel=0.25)
     take_video(arrivals, range(37, 40), 50_000, waits=True)
     assert arrivals.current_bps(FIRST, SELDOM, DEFAULTS)[0] == pytest.approx(160_000, rel=0.25)
+
+
+def test_pictures_that_stop_beside_sound_are_no_hole() -> None:
+    gaps = Gaps(3)
+    for tick in range(50):
+        missing = find_missing(
+            gaps, batch_of(rows_every(5_000, 20, from_us=tick * 100_000)), DEFAULTS
+        )
+    for tick in range(50, 60):
+        missing = find_missing(
+            gaps, batch_of(rows_every(20_000, 5, from_us=tick * 100_000)), DEFAULTS
+        )
+        assert missing[0] == 0
+
+
+def test_far_less_that_comes_while_packets_wait_is_no_outlier() -> None:
+    arrivals = Arrivals(3)
+    take_video(arrivals, range(20), 5_000, waits=False)
+    assert arrivals.smooth_bps[0] == pytest.approx(1.6e6, rel=0.1)
+    take_video(arrivals, range(20, 24), 50_000, waits=True)
+    assert arrivals.smooth_bps[0] == pytest.approx(160e3, rel=0.1)

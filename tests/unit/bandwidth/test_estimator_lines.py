@@ -106,6 +106,15 @@ def test_cliff_and_back(queue_bytes: int) -> None:
     assert link.carried_bps(flow, CLIFF_TO_S + 3, CLIFF_TO_S + 6) >= 1.8e6
 
 
+@pytest.mark.parametrize("queue_bytes", [30_000, 48_000])
+def test_what_came_before_a_cliff_is_no_measure_after_it(queue_bytes: int) -> None:
+    link = Link(rate=cliff, queue_bytes=queue_bytes, delay_us=10_000)
+    flow = run(link, CLIFF_TO_S, wish=1e6, back_us=10_000)
+    # The queue is gone after two to four seconds; what may be sent then is what the line carries.
+    assert max(bps for at, bps, _ in flow.history if 11 <= at < 16) <= 120e3
+    assert link.wait_us(0.95, 16, CLIFF_TO_S) <= 250_000
+
+
 def test_ten_dead_seconds_are_not_forgotten() -> None:
     link = Link(rate=lambda at_s: 0.0 if 10 <= at_s < 20 else 3e6)
     flow = run(link, 24, wish=2e6)
