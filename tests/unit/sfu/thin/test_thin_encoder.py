@@ -77,3 +77,19 @@ def test_a_clock_that_steps_back_stops_nothing() -> None:
     encoder = ThinEncoder(Codec.VP8)
     assert encoder.encode(picture(0), 9_000_000)
     assert encoder.encode(picture(1), 1_000_000)
+
+
+@pytest.mark.parametrize("codec", [Codec.VP8, Codec.H264])
+def test_a_new_scene_takes_no_more_than_a_key_frame(codec: Codec) -> None:
+    encoder = ThinEncoder(codec)
+    rng = np.random.default_rng(3)
+    noise = rng.integers(20, 235, (540, 640), np.uint8)
+    made = []
+    for number in range(40):
+        shown = VideoFrame.from_ndarray(noise, "yuv420p") if number == 30 else picture(number)
+        [data] = encoder.encode(shown, 1_000_000 + number * 100_000)
+        made.append(data)
+    assert len(made[30]) <= 4_500
+    decoder = av.CodecContext.create(DECODERS[codec], "r")
+    shown = [frame for data in made for frame in decoder.decode(av.Packet(data))]  # type: ignore[attr-defined]
+    assert len(shown) >= len(made) - 1
