@@ -25,6 +25,9 @@ _WARM_UP_US = 1_200_000
 # time they are believed after a while.
 _KEY_FRAME_US = 1_200_000
 _MOST_UNSEEN_US = 5_000_000
+# Senders start low and take so long to what they announced. Who got a layer by what it took before
+# would lose it again.
+_RAMP_US = 15_000_000
 # Smaller changes are no news to the allocator.
 _NEWS_SHARE = 0.10
 # A layer that has not flowed yet and was not announced: as browsers divide their bits.
@@ -50,6 +53,7 @@ class LayerRates:
         self._keyed_us = np.zeros((capacity, MAX_LAYERS), np.int64)
         self._seen_us = np.zeros((capacity, MAX_LAYERS), np.int64)
         self._announced_bps = np.zeros((capacity, MAX_LAYERS))
+        self._is_ramping = np.ones((capacity, MAX_LAYERS), np.bool_)
         self._counts = np.zeros(capacity, np.int64)
         self._row_of: dict[int, int] = {}
         self._uses: dict[int, int] = {}
@@ -92,6 +96,8 @@ class LayerRates:
         is_warm = now_us - self._first_us[rows, layers] >= _WARM_UP_US
         is_warm &= self._is_plain(now_us, seen, rows, layers)
         self._smooth(now_us, seen[is_warm], rows[is_warm], layers[is_warm])
+        flows_us = now_us - self._first_us
+        self._is_ramping = (self._first_us == 0) | (flows_us < _RAMP_US)
         # np.unique would load numpy.ma: 6 MB, and 50 ms of a first viewer's wait.
         touched = np.flatnonzero(np.bincount(rows))
         has_news[touched] = self._publish(touched)
@@ -156,7 +162,9 @@ class LayerRates:
     def _complete(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Rates of all layers there may be: measured, announced, or guessed from a neighbour."""
         measured, announced = self._full_bps[rows], self._announced_bps[rows]
+        is_ramping = self._is_ramping[rows]
         full = np.where(measured > 0, measured, announced)
+        full = np.where(is_ramping, np.maximum(full, announced), full)
         # Of several layers the lowest is small, whatever the others are; one alone may be anything.
         is_unknown = ~full.any(axis=1) & (self._counts[rows] > 1)
         full[is_unknown, 0] = _GUESSED_LOWEST_BPS
@@ -182,6 +190,7 @@ class LayerRates:
             values[row] = 0
         for times in (self._first_us, self._key_frames, self._keyed_us, self._seen_us):
             times[row] = 0
+        self._is_ramping[row] = True
         for layer, rate_bps in enumerate(announced_bps[:MAX_LAYERS]):
             self._announced_bps[row, layer] = max(0, rate_bps)
         self._index()

@@ -46,7 +46,15 @@ def test_announced_rates_count_until_measured_ones_do() -> None:
     source.see(1.0, 80_000, 280_000, 800_000)
     assert source.full() == [100_000, 300_000, 900_000]
     source.see(1.0, 80_000, 280_000, 800_000)
+    assert source.full() == [100_000, 300_000, 900_000], "a sender that still ramps up"
+    source.see(13.2, 80_000, 280_000, 800_000)
     assert source.full() == [80_000, 280_000, 800_000]
+
+
+def test_a_sender_that_ramps_beyond_what_it_announced_costs_what_it_sends() -> None:
+    source = Watched((100_000, 300_000, 900_000))
+    source.see(4.0, 140_000, 280_000, 1_200_000)
+    assert source.full() == [140_000, 300_000, 1_200_000]
 
 
 def test_temporal_layers_have_their_shares() -> None:
