@@ -5,34 +5,34 @@
 //! drained, whatever is ordered meanwhile if it came suddenly ([`hold`]); the second stops video until
 //! the peer is heard again. Audio goes on in any case.
 
+mod bursts;
 mod hold;
 mod measures;
 
 use crate::api::Micros;
 use crate::media::twcc::{Open, Reported};
 
+use bursts::{Bursts, COMMON_BURST_US};
 use hold::{Hold, Seen};
-use measures::{Acked, Least, Sent};
+use measures::{Acked, Least, Rows, Sent, Spread};
 
 /// A queue in the link longer than this, and growing, is an emergency.
 const QUEUE_US: i64 = 150_000;
 /// Growth between two feedbacks that counts.
 const GROWTH_US: i64 = 5_000;
 /// A shorter one is, too, where the delay of packets grows by more than lies between them: less than
-/// half of what is sent arrives, and every further 100 ms cost sound more than that.
-const STEEP_QUEUE_US: i64 = 60_000;
-/// Both are longer by the time that so much takes at the budget, beyond what it takes on a line of
-/// 1 Mb/s: on a narrow line every key frame is a queue for a moment, which is gone before an order to
-/// send less comes to anything.
-const BURST_BYTES: i64 = 4_800;
-const COMMON_BURST_US: i64 = 38_000;
-const MAX_BURST_US: i64 = 100_000;
+/// half of what is sent arrives, and every further 100 ms cost sound more than that. Added to it is
+/// what our own bursts take, to the one above what they take beyond the common.
+const STEEP_QUEUE_US: i64 = 22_000;
+/// Of a queue that grew slowly this much may stay for the lower rate to drain: sound takes half of a
+/// narrow line, and to wait for all of it would stop pictures for three times as long.
+const LEFT_US: u64 = 75_000;
 /// Rate after braking, in percent of what arrived.
 const KEPT_PERCENT: u64 = 85;
 /// Two brakings are at least this far apart: the first has to reach the feedback.
 const INTERVAL_US: Micros = 100_000;
 /// A longer way than this is none.
-const MAX_WAY_US: Micros = 2_000_000;
+pub(super) const MAX_WAY_US: Micros = 2_000_000;
 /// Silence after something was sent: at least this long, or three round trips …
 const SILENT_US: Micros = 300_000;
 /// … or this long for a peer that sends no transport-wide feedback; its reports come every second.
@@ -52,6 +52,8 @@ pub struct Brake {
     back: Least,
     queue_us: i64,
     rows: Rows,
+    spread: Spread,
+    bursts: Bursts,
     acked: Acked,
     sent: Sent,
     unreported_us: Option<Micros>,
@@ -65,24 +67,6 @@ pub struct Brake {
     /// When the packet before came, by the reporter's clock.
     came_us: u64,
     hold: Hold,
-}
-
-/// What one feedback says.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rows {
-    last_transits: [i64; 3],
-    num_received: usize,
-    bytes: u32,
-    received_us: u64,
-    sent_us: Micros,
-    num: usize,
-    /// The newest that came: when it left, when it came and how long it took.
-    newest_us: Micros,
-    newest_received_us: u64,
-    newest_transit_us: i64,
-    /// Those that waited until the one before them had come, and how far apart they came.
-    busy_bytes: u64,
-    busy_us: u64,
 }
 
 /// How the queue in the link grew.
@@ -113,6 +97,8 @@ impl Default for Brake {
             back: Least::default(),
             queue_us: 0,
             rows: Rows::default(),
+            spread: Spread::default(),
+            bursts: Bursts::default(),
             acked: Acked::default(),
             sent: Sent::default(),
             unreported_us: None,
@@ -155,6 +141,15 @@ impl Brake {
     /// How long the quickest of the last packets waited.
     pub fn queue_us(&self) -> i64 {
         self.queue_us
+    }
+
+    /// The quickest round trip of late; 0 = not known.
+    pub fn least_rtt_us(&self) -> Micros {
+        let (base_us, back_us) = (self.base.get(), self.back.get());
+        if base_us == i64::MAX || back_us == i64::MAX {
+            return 0;
+        }
+        base_us.saturating_add(back_us).clamp(0, MAX_WAY_US as i64) as Micros
     }
 
     /// When feedback last came; 0 = never.
@@ -263,28 +258,12 @@ impl Brake {
 
     /// One packet of a feedback, joined with what was sent.
     pub fn on_row(&mut self, row: &Reported) {
-        let rows = &mut self.rows;
-        rows.num += 1;
-        rows.sent_us = rows.sent_us.max(row.sent_us);
-        if row.received_us == 0 {
-            return;
-        }
-        let transit_us = (row.received_us as i64).wrapping_sub(row.sent_us as i64);
-        rows.last_transits[rows.num_received % 3] = transit_us;
-        rows.num_received += 1;
-        if row.sent_us >= rows.newest_us {
-            rows.newest_us = row.sent_us;
-            (rows.newest_received_us, rows.newest_transit_us) = (row.received_us, transit_us);
-        }
-        let gap_us = row.received_us.saturating_sub(self.came_us).min(MAX_WAY_US);
-        let has_waited = transit_us.saturating_sub(self.base.get()) >= gap_us as i64;
-        if self.came_us != 0 && has_waited {
-            rows.busy_bytes += u64::from(row.size_bytes);
-            rows.busy_us += gap_us;
-        }
-        self.came_us = row.received_us;
-        rows.bytes = rows.bytes.saturating_add(u32::from(row.size_bytes));
-        rows.received_us = rows.received_us.max(row.received_us);
+        self.rows.add(row, self.base.get(), &mut self.came_us);
+    }
+
+    /// A probe begins: so many bytes in so long, which may leave a queue that goes by itself.
+    pub fn expect(&mut self, now: Micros, bytes: u64, span_us: Micros) {
+        self.bursts.on_probe(now, bytes, span_us, self.least_rtt_us());
     }
 
     /// All packets of a feedback were given. `rtt_us` = there and back, 0 = unknown; `budget_bps` =
@@ -311,13 +290,8 @@ impl Brake {
         if rows.num_received == 0 {
             return Verdict { queued_bytes: None, silent_for_us };
         }
-        self.acked.add(rows.received_us, rows.bytes);
-        let burst_us = match i64::from(budget_bps) {
-            0 => 0,
-            rate_bps => {
-                (BURST_BYTES * 8_000_000 / rate_bps - COMMON_BURST_US).clamp(0, MAX_BURST_US)
-            }
-        };
+        self.acked.add(&rows);
+        let burst_us = self.bursts.take_us(now, budget_bps);
         // Feedbacks may come seldom; what counts is how far apart the packets left.
         let apart_us = rows.sent_us.saturating_sub(self.reported_us).min(gap_us);
         self.reported_us = self.reported_us.max(rows.sent_us);
@@ -331,11 +305,13 @@ impl Brake {
         let is_growing = growth != Growth::None;
         let may_brake =
             silent_for_us.is_none() && now.saturating_sub(self.braked_us) >= INTERVAL_US;
-        let queued_bytes = (is_growing && may_brake).then(|| self.brake(now, rows.sent_us, rtt_us));
+        let queued_bytes =
+            (is_growing && may_brake).then(|| self.brake(now, rows.sent_us, rtt_us, growth));
         Verdict { queued_bytes, silent_for_us }
     }
 
-    /// The shortest of the last transits stands for the queue: jitter only ever adds to one.
+    /// The shortest of the last transits stands for the queue: jitter only ever adds to one, but on
+    /// links that keep order it adds to several in a row.
     fn update_queue(
         &mut self,
         now: Micros,
@@ -343,21 +319,25 @@ impl Brake {
         rows: &Rows,
         burst_us: i64,
     ) -> (i64, Growth) {
-        let transits = &rows.last_transits[..rows.num_received.min(3)];
-        let shortest = transits.iter().copied().min().unwrap_or(i64::MAX);
+        let shortest = rows.shortest_us();
         let base_us = self.base.add(now, shortest);
         let before_us = std::mem::replace(&mut self.queue_us, shortest.saturating_sub(base_us));
         let growth_us = self.queue_us.saturating_sub(before_us);
-        let queue_us = self.queue_us - burst_us;
+        let queue_us = self.queue_us - 2 * self.spread.us();
         // What was missing at the last feedback comes late: half of the proof is there.
-        let steep_us = STEEP_QUEUE_US / if self.hold.is_doubting() { 2 } else { 1 };
+        let part = if self.hold.is_doubting() { 2 } else { 1 };
+        let steep_us = STEEP_QUEUE_US / part + burst_us.max(COMMON_BURST_US / part);
+        let slow_us = QUEUE_US + (burst_us - COMMON_BURST_US).max(0);
         let growth = if queue_us > steep_us && growth_us > apart_us as i64 {
             Growth::Steep
-        } else if queue_us > QUEUE_US && growth_us > GROWTH_US {
+        } else if queue_us > slow_us && growth_us > GROWTH_US {
             Growth::Slow
         } else {
             Growth::None
         };
+        if self.queue_us < COMMON_BURST_US {
+            self.spread.add(rows);
+        }
         (base_us, growth)
     }
 
@@ -379,7 +359,7 @@ impl Brake {
         self.hold.on_feedback(now, &seen);
     }
 
-    fn brake(&mut self, now: Micros, reported_us: Micros, rtt_us: Micros) -> i64 {
+    fn brake(&mut self, now: Micros, sent_us: Micros, rtt_us: Micros, growth: Growth) -> i64 {
         self.braked_us = now;
         self.shed = self.shed.saturating_add(1).min(2);
         let acked_bps = self.acked.bps();
@@ -388,8 +368,9 @@ impl Brake {
         // What is on a long way is no queue: waiting for it, too, would stop the picture for another
         // round trip. Of the round trip the part that is queue counts as queue.
         let way_us = rtt_us.saturating_sub(self.queue_us.max(0) as Micros).min(MAX_WAY_US);
-        let on_its_way = (acked_bps.unwrap_or(0) * way_us / 8_000_000) as i64;
-        (self.sent.since(reported_us) - on_its_way).max(0)
+        let left_us = if growth == Growth::Slow { LEFT_US } else { 0 };
+        let may_stay = (acked_bps.unwrap_or(0) * (way_us + left_us) / 8_000_000) as i64;
+        (self.sent.since(sent_us) - may_stay).max(0)
     }
 }
 

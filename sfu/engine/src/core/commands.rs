@@ -252,7 +252,7 @@ impl Core {
         if let Some(transport) = self.transports.get_mut(sink.transport) {
             transport.sinks.retain(|&at| at != index);
             transport.num_asked = 0;
-            transport.held.retain(|&(at, _)| at != index);
+            transport.held.retain(|asked| asked.sink != index);
             transport.retire(sink.output.ssrc, sink.flow.next_start());
             if sink.output.rtx_ssrc != 0 {
                 let rtx = FlowStart {
@@ -267,7 +267,7 @@ impl Core {
             source.sinks.retain(|&at| at != index);
         }
         self.busy.retain(|&at| at != index);
-        self.asked.retain(|&(at, _)| at != index);
+        self.asked.retain(|asked| asked.sink != index);
         Some(())
     }
 

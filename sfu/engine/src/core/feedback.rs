@@ -2,11 +2,13 @@
 
 use crate::api::{Event, Micros, Path, TransportId};
 use crate::media::clock::us_to_ntp;
+use crate::media::output::sent_ms;
 use crate::media::twcc::Open;
 use crate::wire::rtcp::{NackSeqs, ReportBlock, ReportBlocks, RtcpPacket, SenderInfo, packets};
 use crate::wire::twcc_feedback::Feedback;
 
 use super::Core;
+use super::resend::Asked;
 
 /// Retransmissions waiting for a flush at most.
 const MAX_ASKED: usize = 4096;
@@ -129,8 +131,11 @@ impl Core {
         };
         if let Some(rtt_us) = report.rtt_us(now_mid).filter(|&rtt_us| rtt_us < 10_000_000) {
             let rtt_us = rtt_us.max(1);
-            transport.rtt_us =
-                if transport.rtt_us == 0 { rtt_us } else { (7 * transport.rtt_us + rtt_us) / 8 };
+            transport.rtt_us = match transport.has_rtt {
+                true => (7 * transport.rtt_us + rtt_us) / 8,
+                false => rtt_us,
+            };
+            transport.has_rtt = true;
         }
         let loss_permille = u32::from(report.fraction_lost) * 1000 / 256;
         // Feedback about every packet says more, but only once it comes.
@@ -156,7 +161,7 @@ impl Core {
             match self.asked.len() < MAX_ASKED && transport.num_asked < MAX_ASKED_BY_PEER {
                 true => {
                     transport.num_asked += 1;
-                    self.asked.push((at, seq));
+                    self.asked.push(Asked { sink: at, out_seq: seq, lost_ms: None });
                 }
                 false => {
                     sink.output.counts.rtx_missed += 1;
@@ -232,7 +237,10 @@ impl Core {
             num += 1;
             num_lost += u32::from(row.received_us == 0);
             let missed = if row.received_us == 0 { early.take(row.seq) } else { None };
-            let known = missed.and_then(|(sink, seq)| sinks.index(sink).map(|at| (at, seq)));
+            let known = missed.and_then(|(sink, out_seq)| {
+                let lost_ms = Some(sent_ms(row.sent_us));
+                sinks.index(sink).map(|sink| Asked { sink, out_seq, lost_ms })
+            });
             let may_ask = asked.len() < MAX_ASKED && *num_asked < MAX_ASKED_BY_PEER;
             if let Some(known) = known.filter(|_| may_ask) {
                 *num_asked += 1;
@@ -250,6 +258,10 @@ impl Core {
         let is_on = transport.pacer.is_on();
         let open = if is_on { transport.sent.open(now) } else { Open::default() };
         let verdict = transport.pacer.brake.on_feedback(now, transport.rtt_us, budget_bps, open);
+        // The first report comes seconds later than the first loss.
+        if !transport.has_rtt {
+            transport.rtt_us = transport.pacer.brake.least_rtt_us();
+        }
         let hold_until_us = transport.pacer.brake.hold_until_us();
         let is_restless = verdict.queued_bytes.is_some()
             || hold_until_us.is_some()

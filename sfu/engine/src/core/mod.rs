@@ -84,8 +84,8 @@ pub struct Core {
     busy: Vec<u32>,
     /// They are to be looked after in the next flush: one joined, or it is time.
     is_busy_due: bool,
-    /// Packets that subscribers asked for since the last flush: sink, number.
-    asked: Vec<(u32, u16)>,
+    /// Packets that subscribers asked for since the last flush.
+    asked: Vec<resend::Asked>,
     /// Transports with a budget that have something waiting.
     paced: PacedList,
     /// Transports whose reports are to be looked at in the next flush.

@@ -15,8 +15,9 @@ use super::probe::Cluster;
 const PACE_PERCENT: i64 = 125;
 /// What may leave at once, as time of the budget: about the queue that a burst makes in the link.
 const BURST_US: i64 = 40_000;
-/// What a pause saves up for a key frame, as time of the budget.
-const SHARE_US: i64 = 150_000;
+/// What a pause saves up for a key frame, as time of the budget: a queue of as long on a line that
+/// carries no more than that, and half as long again where it is believed to carry a tenth more.
+const SHARE_US: i64 = 100_000;
 /// One packet may always be saved up for, however small the budget.
 const PACKET_BYTES: i64 = 1200;
 /// Those that wait are served on a common grid, so that many peers are one wake-up.
@@ -265,7 +266,7 @@ mod tests {
         let mut pacer = paced(100_000);
         pacer.on_sent(1_000_000, 20_000, true, false);
         assert!(pacer.pace(1_000_000, 0).unwrap().room < 0);
-        assert_eq!(pacer.sent_bps(1_000_000), (160_000, 160_000));
+        assert_eq!(pacer.sent_bps(1_100_000), (160_000, 160_000));
         assert!(pacer.pace(2_700_000, 0).unwrap().room > 0, "a debt of two seconds at most");
     }
 

@@ -85,6 +85,7 @@ impl Core {
             return Some(());
         };
         transport.pacer.cluster = Some(cluster);
+        transport.pacer.brake.expect(now, cluster.bytes(), Micros::from(duration_us));
         transport.sent.set_probe(probe);
         self.counters.probes += 1;
         self.list_paced(index, now);

@@ -33,7 +33,9 @@ pub fn send_copies(
             return Some(due_us);
         }
         let pace = transport.pacer.pace(now, transport.rtt_us);
-        let has_room = pace.is_none_or(|pace| pace.room > 0 && !pace.is_held);
+        // A probe is filled with anything: the copies that are due are the best of it.
+        let is_probing = transport.pacer.cluster.is_some();
+        let has_room = pace.is_none_or(|pace| (is_probing || pace.room > 0) && !pace.is_held);
         let is_plenty = transport.pacer.is_plenty();
         let Some((at, outgoing)) = sink.output.take_copy(now, &sink.flow) else {
             continue;

@@ -10,6 +10,18 @@ use super::{Core, Egress};
 /// Requests of one peer that wait for room.
 const MAX_HELD: usize = 512;
 
+/// A packet that a subscriber misses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Index of the sink.
+    pub sink: u32,
+    /// Its number.
+    pub out_seq: u16,
+    /// When it left, as transport-wide feedback shows that it was lost; `None` = the subscriber
+    /// asks, and may not know yet what is on its way.
+    pub lost_ms: Option<u16>,
+}
+
 /// What became of a request.
 enum Answer {
     Sent,
@@ -24,16 +36,15 @@ impl Core {
     /// Answers what was asked since the last flush. With a budget, what there is no room for waits.
     pub(super) fn resend_asked(&mut self, now: Micros, out: &mut dyn Egress) {
         let mut asked = std::mem::take(&mut self.asked);
-        for (index, out_seq) in asked.drain(..) {
-            let Some(transport) = self.transport_of(index) else {
+        for each in asked.drain(..) {
+            let Some(transport) = self.transport_of(each.sink) else {
                 continue;
             };
             transport.num_asked = 0;
             // Those that wait were asked for before.
             let must_wait = !transport.held.is_empty();
-            let answer =
-                if must_wait { Answer::Held } else { self.resend_one(now, index, out_seq, out) };
-            self.count_answer(now, index, out_seq, answer);
+            let answer = if must_wait { Answer::Held } else { self.resend_one(now, each, out) };
+            self.count_answer(now, each, answer);
         }
         self.asked = asked;
     }
@@ -45,17 +56,17 @@ impl Core {
             let Some(transport) = self.transports.get_mut(index) else {
                 return false;
             };
-            let Some((sink, out_seq)) = transport.held.pop_front() else {
+            let Some(each) = transport.held.pop_front() else {
                 return false;
             };
-            match self.resend_one(now, sink, out_seq, out) {
+            match self.resend_one(now, each, out) {
                 Answer::Held => {
                     if let Some(transport) = self.transports.get_mut(index) {
-                        transport.held.push_front((sink, out_seq));
+                        transport.held.push_front(each);
                     }
                     return true;
                 }
-                answer => self.count_answer(now, sink, out_seq, answer),
+                answer => self.count_answer(now, each, answer),
             }
         }
         false
@@ -66,14 +77,8 @@ impl Core {
         self.transports.get_mut(transport)
     }
 
-    fn resend_one(
-        &mut self,
-        now: Micros,
-        index: u32,
-        out_seq: u16,
-        out: &mut dyn Egress,
-    ) -> Answer {
-        let Some(sink) = self.sinks.get_mut(index) else {
+    fn resend_one(&mut self, now: Micros, asked: Asked, out: &mut dyn Egress) -> Answer {
+        let Some(sink) = self.sinks.get_mut(asked.sink) else {
             return Answer::Refused;
         };
         let source = sink.source.and_then(|source| self.sources.get(source));
@@ -86,13 +91,16 @@ impl Core {
         }
         let current = sink.flow.current();
         let rate = current.map_or(0, |at| source.encodings[usize::from(at)].bitrate_bps(now));
+        let brake = &transport.pacer.brake;
         let rules = ResendRules {
             rtt_us: transport.rtt_us,
+            rtt_now_us: brake.least_rtt_us() + brake.queue_us().max(0) as Micros,
             is_paced: pace.is_some(),
             loss_permille: transport.loss_permille,
         };
         sink.output.refill_rtx(now, rate, &rules);
-        match sink.output.resend(now, out_seq, &sink.flow, &source.encodings, &rules) {
+        let packet = (asked.out_seq, asked.lost_ms);
+        match sink.output.resend(now, packet, &sink.flow, &source.encodings, &rules) {
             Ok((at, outgoing)) => {
                 let step = Step { now, egress: out, counters: &mut self.counters };
                 let recalled = Recalled { at, outgoing, is_missed: true };
@@ -105,8 +113,8 @@ impl Core {
         }
     }
 
-    fn count_answer(&mut self, now: Micros, index: u32, out_seq: u16, answer: Answer) {
-        let Some(sink) = self.sinks.get_mut(index) else {
+    fn count_answer(&mut self, now: Micros, asked: Asked, answer: Answer) {
+        let Some(sink) = self.sinks.get_mut(asked.sink) else {
             return;
         };
         let transport = sink.transport;
@@ -119,7 +127,7 @@ impl Core {
             Answer::Held => {
                 let known = self.transports.get_mut(transport);
                 if let Some(known) = known.filter(|known| known.held.len() < MAX_HELD) {
-                    known.held.push_back((index, out_seq));
+                    known.held.push_back(asked);
                     let due_us = known.pacer.on_waiting(now, true);
                     self.paced.add(transport, &mut known.pacer, due_us);
                     return;
@@ -128,7 +136,7 @@ impl Core {
             Answer::Hopeless => {
                 sink.output.counts.rtx_missed += 1;
                 self.counters.rtx_missed += 1;
-                self.serve_picture(now, transport, index);
+                self.serve_picture(now, transport, asked.sink);
                 return;
             }
             Answer::Refused => {}

@@ -16,6 +16,7 @@ use super::early::EarlyLosses;
 use super::ice::Ice;
 use super::pacer::Pacer;
 use super::repeats::Repeats;
+use super::resend::Asked;
 
 /// SSRCs that one peer may use at a time. Camera and screen in three layers with retransmissions
 /// are twelve; the rest is for a second camera and for tracks published anew.
@@ -122,6 +123,8 @@ pub struct Transport {
     pub early: EarlyLosses,
     /// Round trip, smoothed; 0 = unknown.
     pub rtt_us: Micros,
+    /// It is from the peer's reports; before, it is how soon feedback came.
+    pub has_rtt: bool,
     /// The peer's own estimate; 0 = none.
     pub remb_bps: u32,
     /// Of what we sent, from the last report.
@@ -129,7 +132,7 @@ pub struct Transport {
     /// Packets that it asked for since the last flush.
     pub num_asked: u16,
     /// Of those, the ones that wait for room: index of the sink, number.
-    pub held: VecDeque<(u32, u16)>,
+    pub held: VecDeque<Asked>,
     /// How fast it is sent to.
     pub pacer: Pacer,
     /// DTLS datagrams that it may send.
@@ -167,6 +170,7 @@ impl Transport {
             sent: SentHistory::default(),
             early: EarlyLosses::default(),
             rtt_us: 0,
+            has_rtt: false,
             remb_bps: 0,
             loss_permille: 0,
             num_asked: 0,

@@ -17,8 +17,6 @@ pub use rules::{NotResent, ResendRules};
 
 /// Packets that can be asked for again; as many as the ring holds.
 const HISTORY_SLOTS: usize = 512;
-/// Longest wait between two sends of one packet.
-const MAX_RESEND_WAIT_US: Micros = 100_000;
 /// Packets that carry the mid before it counts as known.
 const MID_PACKETS: u64 = 100;
 /// Packets per round trip that may always be resent.
@@ -26,6 +24,11 @@ const RTX_PACKETS_PER_RTT: u64 = 3;
 const PACKET_BYTES: u64 = 1200;
 /// Budget that a quiet stream saves up for a burst of losses.
 const RTX_MAX_SAVED_BYTES: u64 = 48_000;
+
+/// When a packet leaves, as the history notes it: milliseconds, wrapping.
+pub fn sent_ms(now: Micros) -> u16 {
+    (now / 1000) as u16
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Sent {
@@ -209,7 +212,7 @@ impl Output {
             out_seq: outgoing.out_seq_ext as u16,
             seq,
             pid: outgoing.pid.unwrap_or(0),
-            sent_ms: (now / 1000) as u16,
+            sent_ms: sent_ms(now),
             tl0: outgoing.tl0.unwrap_or(0),
             epoch_id: outgoing.epoch_id,
             kind: kind | has_pid | has_tl0,
@@ -218,16 +221,16 @@ impl Output {
         self.copies.on_sent(outgoing.out_seq_ext);
     }
 
-    /// Whether packet `out_seq` is to be sent again now, and as what.
+    /// Whether packet `out_seq` is to be sent again now, and as what. `lost_ms` = when one left that
+    /// is known to be lost, by the clock of [`sent_ms`].
     pub fn resend(
         &mut self,
         now: Micros,
-        out_seq: u16,
+        (out_seq, lost_ms): (u16, Option<u16>),
         flow: &Flow,
         encodings: &[Encoding],
         rules: &ResendRules,
     ) -> Result<(u8, Outgoing), NotResent> {
-        let rtt_us = rules.rtt_us;
         let slot =
             self.history.get_mut(usize::from(out_seq) % HISTORY_SLOTS).ok_or(NotResent::Unknown)?;
         if slot.kind == KIND_NONE || slot.out_seq != out_seq {
@@ -235,12 +238,10 @@ impl Output {
         }
         let epoch = flow.epoch(slot.epoch_id).ok_or(NotResent::Unknown)?;
         // Edge case of str0m #1918: the wait counts from the first send as well.
-        let wait_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.min(MAX_RESEND_WAIT_US) };
-        let since_ms = ((now / 1000) as u16).wrapping_sub(slot.sent_ms);
-        // The very first resend may come a little early: the round trip is an average.
+        let since_ms = sent_ms(now).wrapping_sub(slot.sent_ms);
         let tries = slot.kind / ONE_TRY;
-        let needed_ms = if tries == 0 { wait_us / 2000 } else { wait_us / 1000 };
-        if u64::from(since_ms) < needed_ms {
+        let is_lost = lost_ms == Some(slot.sent_ms);
+        if !is_lost && u64::from(since_ms) < rules.wait_us(tries) / 1000 {
             return Err(NotResent::TooSoon);
         }
         let outgoing = slot.outgoing(epoch);
@@ -255,15 +256,18 @@ impl Output {
         }
         self.rtx_bytes -= PACKET_BYTES;
         slot.kind += ONE_TRY;
-        slot.sent_ms = (now / 1000) as u16;
+        slot.sent_ms = sent_ms(now);
         Ok((epoch.encoding, outgoing))
     }
 
     /// Fills the retransmission budget up to now: the larger of a share of the rate and a few
     /// packets per round trip.
     pub fn refill_rtx(&mut self, now: Micros, bitrate_bps: u64, rules: &ResendRules) {
-        let rtt_us = rules.rtt_us;
-        let rtt_us = if rtt_us == 0 { MAX_RESEND_WAIT_US } else { rtt_us.max(10_000) };
+        // A long way loses no less.
+        let rtt_us = match rules.rtt_us {
+            0 => rules::USUAL_WAIT_US,
+            rtt_us => rtt_us.clamp(10_000, rules::USUAL_WAIT_US),
+        };
         let by_share = bitrate_bps / 8 * rules.share_percent() / 100;
         let by_rtt = RTX_PACKETS_PER_RTT * PACKET_BYTES * 1_000_000 / rtt_us;
         let elapsed_us = now.saturating_sub(self.rtx_refilled_us).min(1_000_000);
@@ -344,8 +348,9 @@ mod tests {
     fn what_was_never_sent_or_is_of_another_time_is_not_resent() {
         let mut sink = sink();
         let rules = ResendRules::default();
-        let asked =
-            |sink: &mut Sink, seq| sink.output.resend(1_000_000, seq, &sink.flow, &[], &rules);
+        let asked = |sink: &mut Sink, seq| {
+            sink.output.resend(1_000_000, (seq, None), &sink.flow, &[], &rules)
+        };
         assert_eq!(asked(&mut sink, 1), Err(NotResent::Unknown));
         sink.output.on_sent(0, &outgoing(1), 100);
         assert_eq!(asked(&mut sink, 513), Err(NotResent::Unknown), "the same slot");

@@ -35,6 +35,10 @@ const MAX_FALL: u64 = 8;
 const SURE_SPAN_US: u64 = 100_000;
 /// A queue shorter than this is none to wait for.
 const DONE_US: Micros = 20_000;
+/// Of who gets less than this nothing is held in doubt: what leaves in that time is three packets, and
+/// where feedback gets lost a doubt is a standing picture. Sound with two earlier frames and a thin
+/// picture are 200 kb/s.
+const LITTLE_BPS: u64 = 300_000;
 /// Further than this nothing is foreseen; every feedback looks again.
 const MAX_HOLD_US: Micros = 3_000_000;
 
@@ -101,6 +105,8 @@ pub struct Hold {
     quickest_us: Micros,
     /// When feedback last came.
     told_us: Micros,
+    /// What arrived per second, then.
+    acked_bps: u64,
 }
 
 impl Hold {
@@ -150,7 +156,8 @@ impl Hold {
     pub fn look(&mut self, now: Micros, interval_us: Micros) {
         let overdue_us = self.overdue_of(now, interval_us);
         let limit_us = MISSING_US + self.overdue_us * 3 / 2;
-        if self.until_us.is_none() && overdue_us > limit_us {
+        let is_little = self.acked_bps < LITTLE_BPS;
+        if self.until_us.is_none() && overdue_us > limit_us && !is_little {
             self.begin(now);
             self.until_us = Some(now + DOUBT_US);
         }
@@ -190,6 +197,7 @@ impl Hold {
             slowest_bps: rate_bps(seen.busy_bytes, seen.busy_us).unwrap_or(u64::MAX),
         };
         self.told_us = now;
+        self.acked_bps = seen.acked_bps;
         self.quickest_us = seen.base_us.saturating_add(seen.least_back_us).max(1) as Micros;
         self.open_us = (seen.open.num > 0).then_some(seen.open.oldest_us);
         self.busy_bytes = self.busy_bytes.saturating_add(seen.busy_bytes);
@@ -203,7 +211,7 @@ impl Hold {
         let is_missing = now_is.missing_us > MISSING_US + self.missing_us * 3 / 2;
         let is_slow =
             now_is.slowest_bps < slowest_bps / MOOD && self.drained_us(now, seen) > now + LONG_US;
-        if is_missing || is_slow {
+        if (is_missing || is_slow) && seen.acked_bps >= LITTLE_BPS {
             self.until_us = Some(now + DOUBT_US);
             self.doubted = Some(self.doubted.map_or(now_is, |before| before.worse(now_is)));
             return;

@@ -1,6 +1,9 @@
 //! What the brake measures over a while.
 
 use crate::api::Micros;
+use crate::media::twcc::Reported;
+
+use super::MAX_WAY_US;
 
 /// The shortest transit of the last one to two of these is the link's own.
 const BASE_US: Micros = 10_000_000;
@@ -41,29 +44,147 @@ impl Least {
     }
 }
 
+/// What one feedback says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows {
+    last_transits: [i64; 3],
+    pub num_received: usize,
+    pub bytes: u32,
+    pub received_us: u64,
+    pub sent_us: Micros,
+    pub num: usize,
+    /// The newest that came: when it left, when it came and how long it took.
+    pub newest_us: Micros,
+    pub newest_received_us: u64,
+    pub newest_transit_us: i64,
+    /// Those that waited until the one before them had come, and how far apart they came.
+    pub busy_bytes: u64,
+    pub busy_us: u64,
+    /// Numbers of the first and the last, and when the first that came did.
+    first_seq: u16,
+    last_seq: u16,
+    first_received_us: u64,
+    /// Of transits: the first, the least, and how much more than the first all took together.
+    first_transit_us: i64,
+    least_transit_us: i64,
+    more_us: i64,
+}
+
+impl Rows {
+    /// One packet. `base_us` = the shortest transit of late; `came_us` = when the one before came.
+    pub fn add(&mut self, row: &Reported, base_us: i64, came_us: &mut u64) {
+        if self.num == 0 {
+            self.first_seq = row.seq;
+        }
+        self.last_seq = row.seq;
+        self.num += 1;
+        self.sent_us = self.sent_us.max(row.sent_us);
+        if row.received_us == 0 {
+            return;
+        }
+        let transit_us = (row.received_us as i64).wrapping_sub(row.sent_us as i64);
+        if self.num_received == 0 {
+            self.first_received_us = row.received_us;
+            (self.first_transit_us, self.least_transit_us) = (transit_us, transit_us);
+        }
+        self.least_transit_us = self.least_transit_us.min(transit_us);
+        let more_us = transit_us.saturating_sub(self.first_transit_us);
+        self.more_us = self.more_us.saturating_add(more_us);
+        self.last_transits[self.num_received % 3] = transit_us;
+        self.num_received += 1;
+        if row.sent_us >= self.newest_us {
+            self.newest_us = row.sent_us;
+            (self.newest_received_us, self.newest_transit_us) = (row.received_us, transit_us);
+        }
+        let gap_us = row.received_us.saturating_sub(*came_us).min(MAX_WAY_US);
+        let has_waited = transit_us.saturating_sub(base_us) >= gap_us as i64;
+        if *came_us != 0 && has_waited {
+            self.busy_bytes += u64::from(row.size_bytes);
+            self.busy_us += gap_us;
+        }
+        *came_us = row.received_us;
+        self.bytes = self.bytes.saturating_add(u32::from(row.size_bytes));
+        self.received_us = self.received_us.max(row.received_us);
+    }
+
+    /// The shortest of the last three transits, `i64::MAX` where none came.
+    pub fn shortest_us(&self) -> i64 {
+        let transits = &self.last_transits[..self.num_received.min(3)];
+        transits.iter().copied().min().unwrap_or(i64::MAX)
+    }
+
+    /// How much more than the least the transits were in the mean.
+    fn spread_us(&self) -> Option<i64> {
+        let count = i64::try_from(self.num_received).ok().filter(|count| *count > 1)?;
+        let mean_us = self.first_transit_us.saturating_add(self.more_us / count);
+        Some(mean_us.saturating_sub(self.least_transit_us).clamp(0, MAX_WAY_US as i64))
+    }
+}
+
+/// How far apart the transits of one feedback lie while nothing waits: the line's jitter.
+#[derive(Debug, Default)]
+pub struct Spread {
+    us: i64,
+}
+
+impl Spread {
+    /// Takes a feedback.
+    pub fn add(&mut self, rows: &Rows) {
+        if let Some(spread_us) = rows.spread_us() {
+            self.us += (spread_us - self.us) / 8;
+        }
+    }
+
+    /// Smoothed.
+    pub fn us(&self) -> i64 {
+        self.us
+    }
+}
+
 /// What arrived, by feedback.
 #[derive(Debug, Default)]
 pub struct Acked {
-    feedbacks: [(u64, u32); MAX_ACKED],
+    feedbacks: [Arrived; MAX_ACKED],
     count: usize,
+    next_seq: Option<u16>,
+}
+
+/// Of one feedback.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrived {
+    received_us: u64,
+    bytes: u32,
+    /// Before its first packet: the feedback that told of that time is lost.
+    untold_us: u64,
 }
 
 impl Acked {
-    /// A feedback whose newest packet came then, and all its bytes.
-    pub fn add(&mut self, received_us: u64, bytes: u32) {
-        self.feedbacks[self.count % MAX_ACKED] = (received_us, bytes);
+    /// Takes a feedback of which something came.
+    pub fn add(&mut self, rows: &Rows) {
+        let skipped = self.next_seq.map_or(0, |next| rows.first_seq.wrapping_sub(next));
+        let has_gap = (1..1 << 15).contains(&skipped);
+        let before_us = self.at(0).received_us;
+        let untold_us = if has_gap { rows.first_received_us.saturating_sub(before_us) } else { 0 };
+        self.next_seq = Some(rows.last_seq.wrapping_add(1));
+        self.feedbacks[self.count % MAX_ACKED] =
+            Arrived { received_us: rows.received_us, bytes: rows.bytes, untold_us };
         self.count += 1;
+    }
+
+    fn at(&self, back: usize) -> Arrived {
+        self.feedbacks[(self.count + MAX_ACKED - 1 - back) % MAX_ACKED]
     }
 
     /// What arrived lately.
     pub fn bps(&self) -> Option<u64> {
         let count = self.count.min(MAX_ACKED);
-        let at = |back: usize| self.feedbacks[(self.count - 1 - back) % MAX_ACKED];
-        let (last_us, _) = at(0);
-        let mut bytes = 0;
+        let (mut bytes, mut untold_us) = (0, 0);
         for back in 1..count {
-            bytes += u64::from(at(back - 1).1);
-            let span_us = last_us.saturating_sub(at(back).0);
+            let newer = self.at(back - 1);
+            bytes += u64::from(newer.bytes);
+            untold_us += newer.untold_us;
+            let span_us = self.at(0).received_us.saturating_sub(self.at(back).received_us);
+            let span_us = span_us.saturating_sub(untold_us);
             if span_us >= ACKED_US || (back + 1 == count && span_us >= ACKED_US / 3) {
                 return Some(bytes * 8_000_000 / span_us);
             }
@@ -107,5 +228,56 @@ impl Sent {
         let before = steps.take_while(|(at, _)| *at > reported_us).last();
         // The step in which it left counts in full: at most 20 ms too little.
         before.map_or(0, |(_, total)| (self.total - total) as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A feedback about packets of 1000 bytes each 10 ms, as late as given.
+    fn rows(first_seq: u16, from_us: Micros, late_us: &[u64]) -> Rows {
+        let mut rows = Rows::default();
+        let mut came_us = 0;
+        for (at, late_us) in late_us.iter().enumerate() {
+            let sent_us = from_us + at as u64 * 10_000;
+            let received_us = sent_us + 20_000 + late_us;
+            let seq = first_seq.wrapping_add(at as u16);
+            let row = Reported { seq, size_bytes: 1_000, sent_us, received_us, probe: 0, sort: 0 };
+            rows.add(&row, 20_000, &mut came_us);
+        }
+        rows
+    }
+
+    #[test]
+    fn a_lost_feedback_makes_nothing_slower() {
+        let bps = |lost: &[u16]| {
+            let mut acked = Acked::default();
+            for at in (0..20u16).filter(|at| !lost.contains(at)) {
+                // Numbers wrap meanwhile.
+                let first_seq = 65_500u16.wrapping_add(5 * at);
+                acked.add(&rows(first_seq, 1_000_000 + u64::from(at) * 50_000, &[0; 5]));
+            }
+            acked.bps().unwrap()
+        };
+        assert_eq!(bps(&[]), 800_000);
+        for lost in [vec![18], vec![16, 17], vec![12, 15, 17, 18]] {
+            assert!((800_000..=950_000).contains(&bps(&lost)), "{lost:?}: {}", bps(&lost));
+        }
+        let mut acked = Acked::default();
+        assert_eq!(acked.bps(), None);
+        acked.add(&rows(0, 0, &[0]));
+        assert_eq!(acked.bps(), None, "one feedback has no length");
+    }
+
+    #[test]
+    fn the_spread_is_the_jitter_and_one_packet_has_none() {
+        let mut spread = Spread::default();
+        spread.add(&rows(0, 0, &[5_000]));
+        assert_eq!(spread.us(), 0);
+        for _ in 0..100 {
+            spread.add(&rows(0, 0, &[30_000, 0, 15_000, 15_000]));
+        }
+        assert!((14_000..=15_000).contains(&spread.us()), "{}", spread.us());
     }
 }

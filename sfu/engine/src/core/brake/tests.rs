@@ -305,3 +305,54 @@ fn absurd_times_overflow_nothing() {
     }
     assert!(brake.limit_bps() > 0);
 }
+
+/// Feedback each 50 ms about a packet each 10 ms, as late as told by its number; how often it brakes.
+fn brakes(budget_bps: u32, late_us: impl Fn(u64) -> u64, probe_bytes: u64) -> usize {
+    let mut brake = Brake::default();
+    brake.start(1_000_000);
+    let mut num = 0;
+    for feedback in 0..60u64 {
+        let from = 1_000_000 + feedback * 50_000;
+        if feedback == 40 && probe_bytes > 0 {
+            brake.expect(from, probe_bytes, 70_000);
+        }
+        for at in 0..5 {
+            let sent_us = from + at * 10_000;
+            brake.on_sent(sent_us, 250, false);
+            brake.on_row(&Reported {
+                seq: (feedback * 5 + at) as u16,
+                size_bytes: 250,
+                sent_us,
+                received_us: sent_us + 20_000 + late_us(feedback * 5 + at),
+                probe: 0,
+                sort: 0,
+            });
+        }
+        let verdict = brake.on_feedback(from + 80_000, 120_000, budget_bps, Open::default());
+        num += usize::from(verdict.queued_bytes.is_some());
+    }
+    num
+}
+
+#[test]
+fn jitter_of_a_whole_feedback_is_no_cliff_where_jitter_is_usual() {
+    // Once in a while all packets of a feedback are as late as the latest.
+    let jittery = |number: u64| match number {
+        200..205 => 75_000,
+        _ => number * 7_919 % 5 * 12_000,
+    };
+    assert_eq!(brakes(1_000_000, jittery, 0), 0);
+    let calm = |number: u64| if (200..205).contains(&number) { 75_000 } else { 0 };
+    assert_eq!(brakes(1_000_000, calm, 0), 1);
+}
+
+#[test]
+fn the_queue_of_a_probe_is_waited_for() {
+    let queue = |number: u64| match number {
+        205..=244 => (number - 204) * 7_000,
+        245..=260 => 280_000 - (number - 244) * 15_000,
+        _ => 0,
+    };
+    assert_eq!(brakes(300_000, queue, 6_000), 0);
+    assert!(brakes(300_000, queue, 0) > 0);
+}

@@ -3,7 +3,9 @@
 use crate::api::Micros;
 use crate::media::flow::{Flow, Outgoing};
 
-use super::{FIRST_UNIT_US, HISTORY_SLOTS, KIND_MEDIA, KIND_NONE, KIND_PARAMS, Output, Sent};
+use super::{
+    FIRST_UNIT_US, HISTORY_SLOTS, KIND_MEDIA, KIND_NONE, KIND_PARAMS, Output, Sent, sent_ms,
+};
 
 /// Copies of a packet at most.
 pub const MAX_COPIES: u8 = 3;
@@ -113,7 +115,7 @@ impl Output {
         debug_assert!(slot.kind & (KIND_MEDIA | KIND_PARAMS) != 0, "only sent packets are found");
         let epoch = flow.epoch(slot.epoch_id)?;
         // A request that left before this copy arrived is answered by it.
-        slot.sent_ms = (now / 1000) as u16;
+        slot.sent_ms = sent_ms(now);
         Some((epoch.encoding, slot.outgoing(epoch)))
     }
 }

@@ -7,6 +7,16 @@ use crate::media::rewrite::Epoch;
 
 use super::{FIRST_UNIT_US, Sent};
 
+/// Wait between two sends of one packet while the round trip is not known, and at most on a lossy
+/// line: receivers ask about as often.
+pub(super) const USUAL_WAIT_US: Micros = 100_000;
+/// The same on any line: beyond it a receiver that asks again is believed.
+const MAX_WAIT_US: Micros = 500_000;
+/// Receivers look at what they miss so often (libwebrtc `nack_requester.cc`).
+const ASKED_EVERY_US: Micros = 20_000;
+/// A line is lossy from here on, in permille.
+const LOSSY: u16 = 80;
+
 /// Resends of one packet.
 const MAX_TRIES: u8 = 3;
 /// The same at 10 % loss and more, where three in a row are lost now and then.
@@ -40,6 +50,8 @@ pub enum NotResent {
 pub struct ResendRules {
     /// Round trip, 0 = unknown.
     pub rtt_us: Micros,
+    /// The same now, with what waits in the link; 0 = unknown.
+    pub rtt_now_us: Micros,
     /// The subscriber has a budget.
     pub is_paced: bool,
     /// Of what is sent to it.
@@ -47,6 +59,28 @@ pub struct ResendRules {
 }
 
 impl ResendRules {
+    /// How long after a packet left it may leave again.
+    ///
+    /// A receiver that sends no media does not know the round trip, and asks every 100 ms for what
+    /// it misses: on a phone's line three times before the first answer can be there. What answers
+    /// the other two takes the place of pictures, when their frame waits most. On a lossy line they
+    /// are welcome, as the first one is lost now and then.
+    pub(super) fn wait_us(&self, tries: u8) -> Micros {
+        // The very first resend may come a little early: the round trip is an average.
+        if tries == 0 {
+            return if self.rtt_us == 0 { USUAL_WAIT_US } else { self.rtt_us.min(USUAL_WAIT_US) }
+                / 2;
+        }
+        let rtt_us = self.rtt_us.max(self.rtt_now_us);
+        if rtt_us == 0 {
+            return USUAL_WAIT_US;
+        }
+        if self.loss_permille >= LOSSY {
+            return rtt_us.min(USUAL_WAIT_US);
+        }
+        (rtt_us + ASKED_EVERY_US).min(MAX_WAIT_US)
+    }
+
     pub(super) fn max_tries(&self) -> u8 {
         match self.loss_permille {
             100.. if self.is_paced => MAX_TRIES_LOSSY,
@@ -93,5 +127,26 @@ pub(super) fn worth(
         false if is_last || age_ms > PLAYOUT_MS => Err(NotResent::Pointless),
         true if is_last || age_ms > VITAL_MS => Err(NotResent::Hopeless),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_packet_leaves_again_after_a_round_trip_or_on_a_lossy_line_as_often_as_asked() {
+        let wait_us = |tries, rtt_us, rtt_now_us, loss_permille| {
+            let rules = ResendRules { rtt_us, rtt_now_us, is_paced: true, loss_permille };
+            rules.wait_us(tries)
+        };
+        assert_eq!([0, 40_000, 190_000].map(|rtt| wait_us(0, rtt, 0, 0)), [50_000, 20_000, 50_000]);
+        assert_eq!(
+            [0, 40_000, 190_000].map(|rtt| wait_us(1, rtt, 0, 30)),
+            [100_000, 60_000, 210_000]
+        );
+        assert_eq!(wait_us(1, 190_000, 280_000, 30), 300_000, "a queue makes the way longer");
+        assert_eq!([40_000, 300_000].map(|rtt| wait_us(2, rtt, 0, 100)), [40_000, 100_000]);
+        assert_eq!(wait_us(3, 9_000_000, 0, 0), MAX_WAIT_US);
     }
 }
