@@ -51,6 +51,9 @@ _BASE_MARGIN = 1.2
 # Redundancy that did not fit is not tried again at once: each try takes what the picture has.
 _RAISE_DELAY_US = 4_000_000
 _GROWTH_MARGIN = 1.2
+# Of copies of a picture that flows. Of ten pictures a second on a way of 250 ms every lost one is a
+# gap of half a second: the copy is what the room is for.
+_COPIES_GROWTH_MARGIN = 1.1
 
 
 class Protection(NamedTuple):
@@ -95,6 +98,7 @@ def choose_protection(
     video_base_bps: ArrayLike,
     audio_bps: ArrayLike,
     is_congested: ArrayLike,
+    is_shown: ArrayLike,
 ) -> Protection:
     """Choose copies and RED distance.
 
@@ -107,6 +111,7 @@ def choose_protection(
         video_base_bps: (s,) what the least video that makes sense costs, unprotected; 0 = none.
         audio_bps: (s,) what audio costs without redundancy.
         is_congested: (s,) bool: the line's queue grows. More packets would make that loss worse.
+        is_shown: (s,) bool: some picture flows, and need not begin any more.
 
     Returns:
         What is right now, and the state.
@@ -117,6 +122,7 @@ def choose_protection(
     audio = np.asarray(audio_bps, np.float64)
     base = np.asarray(video_base_bps, np.float64)
     congested = np.asarray(is_congested, np.bool_)
+    shown = np.asarray(is_shown, np.bool_)
 
     red_on, red_keep = _wanted_red(smooth), _wanted_red(smooth / _OFF_SHARE)
     copies_on, copies_keep = _wanted_copies(smooth, rtt), _wanted_copies(smooth / _OFF_SHARE, rtt)
@@ -136,10 +142,13 @@ def choose_protection(
     least = base * cost_factor(np.zeros_like(base), smooth) * _BASE_MARGIN
     room = np.maximum(budget * _RED_SHARE, budget - least)
     vital = np.where(smooth >= _VITAL_LOSS, np.maximum(budget * _VITAL_RED_SHARE, room), room)
-    first = _limit(np.minimum(red, 1), np.minimum(state.red, 1), vital, audio)
-    red = np.maximum(first, _limit(red, state.red, room, audio))
+    margin = np.full_like(budget, _GROWTH_MARGIN)
+    first = _limit(np.minimum(red, 1), np.minimum(state.red, 1), vital, audio, margin)
+    red = np.maximum(first, _limit(red, state.red, room, audio, margin))
     # With the margin that a picture needs to begin, or copies would keep it from beginning.
-    copies = _limit(copies, state.copies, budget - audio * (1 + red), base * _BASE_MARGIN)
+    unit = base * np.where(shown, 1.0, _BASE_MARGIN)
+    margin = np.where(shown, _COPIES_GROWTH_MARGIN, _GROWTH_MARGIN)
+    copies = _limit(copies, state.copies, budget - audio * (1 + red), unit, margin)
     copies = np.where(base > 0, copies, 0)
     return Protection(
         copies.astype(np.int8),
@@ -191,10 +200,11 @@ def _limit(
     current: NDArray[np.int8],
     room_bps: NDArray[np.float64],
     unit_bps: NDArray[np.float64],
+    margin: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """As many repetitions of `unit_bps` as go into the room; more than now only with a margin."""
     times = room_bps / np.maximum(unit_bps, 1.0)
     fits = np.maximum(np.floor(times) - 1, 0)
-    fits_easily = np.maximum(np.floor(times / _GROWTH_MARGIN) - 1, 0)
+    fits_easily = np.maximum(np.floor(times / margin) - 1, 0)
     most: NDArray[np.float64] = np.maximum(current, fits_easily)
     return np.asarray(np.minimum(np.minimum(wanted, fits), most), np.float64)

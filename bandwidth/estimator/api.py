@@ -39,6 +39,7 @@ class Lines(NamedTuple):
         sent_bps: all that was sent in the last second.
         needed_bps: what all wishes of this subscriber would cost; probes go no further.
         next_bps: what the next step up would cost, 0 = not known.
+        cost_factor: what a bit of video costs with its copies; it is in both.
         is_braking: the engine has lowered the rate by itself.
     """
 
@@ -49,6 +50,7 @@ class Lines(NamedTuple):
     sent_bps: NDArray[np.float64]
     needed_bps: NDArray[np.float64]
     next_bps: NDArray[np.float64]
+    cost_factor: NDArray[np.float64]
     is_braking: NDArray[np.bool_]
 
 

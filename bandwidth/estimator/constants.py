@@ -55,6 +55,7 @@ class Constants:
 
     # Lost reports.
     hole_beats: float = 3.0
+    hole_min_us: float = 50_000.0
     hole_max_beat_us: float = 45_000.0
     beat_down: float = 0.3
     beat_up: float = 0.01
@@ -141,6 +142,9 @@ class Constants:
     probe_new_step_us: int = 2_000_000
     probe_passed: float = 0.7
     probe_unsaturated: float = 0.9
+    probe_end: float = 1.1
+    probe_end_us: float = 30_000.0
+    probe_end_jitters: float = 6.0
     probe_saturated_share: float = 0.95
     probe_max_ratio: float = 2.0
     probe_max_loss: float = 0.2

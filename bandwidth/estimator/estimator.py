@@ -300,6 +300,7 @@ class Estimator:
             target_bps=np.minimum(rates.target_bps, self._losses.limit_bps),
             needed_bps=lines.needed_bps,
             next_bps=lines.next_bps,
+            cost_factor=lines.cost_factor,
             capacity_bps=rates.capacity_bps,
             is_clear=is_clear,
             jitter_us=self._queues.jitter_us,
@@ -313,6 +314,7 @@ class Estimator:
         rates.target_bps[slots] = np.maximum(rates.target_bps[slots], shown)
         beyond = up[rates.target_bps[up] > constants.probe_beyond * rates.capacity_bps[up]]
         rates.capacity_bps[beyond] = np.nan
+        self._take_ends(slots, shown)
         self._losses.limit_bps[up] = np.inf
         self._remember_good(now_us, elapsed_us)
         situation = situation._replace(
@@ -331,6 +333,16 @@ class Estimator:
         is_old = now_us - probes.ended_us > self._constants.probe_proof_us
         is_old |= (self._rates.decreased_us > probes.ended_us) | self._losses.is_decreasing
         return np.where(is_old, 0.0, probes.shown_bps)
+
+    def _take_ends(self, slots: NDArray[np.intp], shown_bps: Floats) -> None:
+        """A long probe that comes slower than it went shows where a line ends, if no queue did. The
+        estimate must not grow beyond while little is sent, or the next key frame is a queue."""
+        constants, probes = self._constants, self._probes
+        enough_us = constants.probe_end_jitters * self._queues.jitter_us[slots]
+        is_long = probes.duration_us[slots] >= np.maximum(enough_us, constants.probe_end_us)
+        is_end = probes.is_full[slots] & is_long & np.isnan(self._rates.capacity_bps[slots])
+        end_bps = constants.probe_end * shown_bps / constants.probe_saturated_share
+        self._rates.capacity_bps[slots[is_end]] = end_bps[is_end]
 
     def _correct_guesses(self, slots: NDArray[np.intp], shown_bps: Floats) -> None:
         """The first probe of an unknown line that shows something replaces the guess it began with,

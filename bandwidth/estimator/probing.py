@@ -43,6 +43,7 @@ class Probes(Columns):
     interval_us: Floats
     needed_bps: Floats
     next_bps: Floats
+    plain_bps: Floats
     shown_bps: Floats
     is_full: Bools
     good_bps: Floats
@@ -70,6 +71,7 @@ class Probes(Columns):
         "interval_us": 0.0,
         "needed_bps": 0.0,
         "next_bps": 0.0,
+        "plain_bps": 0.0,
         "shown_bps": 0.0,
         "is_full": False,
         "good_bps": 0.0,
@@ -98,6 +100,8 @@ class Situation(NamedTuple):
     needed_bps: Floats
     next_bps: Floats
     """What the next step up would cost, 0 = not known."""
+    cost_factor: Floats
+    """By which copies make it cost more, and all that is needed."""
     capacity_bps: Floats
     """Where the line was found full of late, NaN = not known."""
     is_clear: Bools
@@ -226,8 +230,11 @@ def order(
     """
     target = situation.target_bps
     needed = np.minimum(np.nan_to_num(situation.needed_bps), constants.max_bps)
-    # A wish that grew much is a reason of its own; it does not wait for the next turn.
-    has_grown = needed > 1.2 * probes.needed_bps
+    # A wish that grew much is a reason of its own; it does not wait for the next turn. Copies that
+    # come and go are none.
+    plain = needed / situation.cost_factor
+    has_grown = plain > 1.2 * probes.plain_bps
+    probes.plain_bps[:] = plain
     soonest_us = probes.ordered_us + int(constants.recovery_interval_us)
     probes.next_us[has_grown] = np.minimum(probes.next_us, soonest_us)[has_grown]
     probes.needed_bps[:] = needed
@@ -272,7 +279,8 @@ def order(
 def _next_steps(probes: Probes, situation: Situation, now_us: int, constants: Constants) -> Floats:
     """What probes shall show of each line. Whoever has just lost a step is not kept waiting; a step
     just taken begins with a key frame, and shows itself."""
-    next_bps = np.minimum(np.nan_to_num(situation.next_bps), constants.max_bps)
+    step_bps = np.minimum(np.nan_to_num(situation.next_bps), constants.max_bps)
+    next_bps = step_bps / situation.cost_factor
     has_lost = (next_bps > 0) & (next_bps < constants.probe_lost_step * probes.next_bps)
     soon_us = now_us + constants.probe_lost_step_us
     probes.next_us[has_lost] = np.minimum(probes.next_us, soon_us)[has_lost]
@@ -286,7 +294,7 @@ def _next_steps(probes: Probes, situation: Situation, now_us: int, constants: Co
     probes.next_us[has_won] = np.maximum(probes.next_us, later_us)[has_won]
     probes.next_bps[:] = next_bps
     probes.has_steps |= next_bps > 0
-    return constants.probe_step * next_bps
+    return constants.probe_step * step_bps
 
 
 def remember_good(

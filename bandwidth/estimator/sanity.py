@@ -37,6 +37,7 @@ def fit_lines(lines: Lines, capacity: int) -> Lines:
         sent_bps=figures(lines.sent_bps, 0.0),
         needed_bps=figures(lines.needed_bps, 0.0),
         next_bps=figures(lines.next_bps, 0.0),
+        cost_factor=np.maximum(figures(lines.cost_factor, 1.0), 1.0),
         is_braking=flags(lines.is_braking),
     )
 

@@ -46,6 +46,13 @@ _PATIENT_TICKS = 5
 _LONG_PATIENT_TICKS = 20
 _BEARABLE_QUEUE_US = 100_000.0
 _LONG_WAIT_US = 300_000.0
+# A picture that takes nearly all of a budget leaves nothing to catch up with: once its key frame or
+# a new scene waits here, all that follows comes as late, and receivers keep that delay for half a
+# minute. While nothing waits on the line it may have more; a queue ends that.
+_WAITS_US = 100_000.0
+_CATCH_UP = 1.2
+# Of what is used, no more: an estimate far above it has the room already, or is not true.
+_CATCH_UP_USED = 1.4
 # What is granted costs a little more the next moment: of losses more is sent again, a scene moves.
 _HOLD_SLACK = 1.1
 # The brake acts on a few packets. When all that came since it did waited for nothing, twice, it was
@@ -71,6 +78,7 @@ class Belief(NamedTuple):
         calm_since_us: since when there was none.
         released: ticks in a row in which the engine braked for a queue that is not there.
         is_full: so much waits that words come late, or nothing is heard any more.
+        is_behind: pictures wait for room, and nothing on the line.
     """
 
     budget_bps: Floats
@@ -78,12 +86,14 @@ class Belief(NamedTuple):
     calm_since_us: npt.NDArray[np.int64]
     released: npt.NDArray[np.int64]
     is_full: Bools
+    is_behind: Bools
 
 
 def start_belief(size: int) -> Belief:
     """Nothing believed."""
     none = np.zeros(size, np.int64)
-    return Belief(np.zeros(size), none, none.copy(), none.copy(), np.zeros(size, np.bool_))
+    no = np.zeros(size, np.bool_)
+    return Belief(np.zeros(size), none, none.copy(), none.copy(), no, no.copy())
 
 
 def believe(
@@ -114,13 +124,13 @@ def believe(
     # A third of what was sent did not arrive: a queue fills, or the line drops.
     is_short = (estimates.acked_bps > 0) & (estimates.acked_bps < _LOST_SHARE * sent_bps)
     # What is used against the estimate waits here instead of there.
-    is_behind = (waiting_us > _LONG_WAIT_US) & (estimates.target_bps < used_bps)
+    is_too_much = (waiting_us > _LONG_WAIT_US) & (estimates.target_bps < used_bps)
     flows = estimates.is_heard & (queue_us < _QUIET_QUEUE_US + estimates.jitter_us)
     # While the engine brakes it sends less by itself; one turn more makes sure.
     hints = (
         is_late
         | is_lossy
-        | is_behind
+        | is_too_much
         | (is_braking & ~flows)
         | (is_short & (queue_us > long_us / 2))
     )
@@ -128,7 +138,7 @@ def believe(
     is_sure = (queue_us > _CLIFF_QUEUE_US) | estimates.is_stalled
     is_little = estimates.target_bps >= _LITTLE_SHORT * used_bps
     is_little &= queue_us < _VERY_LONG_QUEUE_US
-    is_bearable = (queue_us < _BEARABLE_QUEUE_US + estimates.jitter_us) & ~is_behind
+    is_bearable = (queue_us < _BEARABLE_QUEUE_US + estimates.jitter_us) & ~is_too_much
     patient = np.where(is_bearable, _LONG_PATIENT_TICKS, _PATIENT_TICKS)
     needed = np.where(is_little, patient, _EVIDENCE_TICKS)
     is_congested = is_sure | (evidence >= needed)
@@ -143,7 +153,11 @@ def believe(
     calm_since_us = np.where(calm_since_us > 0, calm_since_us, now_us)
     is_full = queue_us > _FULL_QUEUE_US + estimates.jitter_us
     is_full |= is_braking | estimates.is_stalled
-    return Belief(budget_bps, evidence, calm_since_us.astype(np.int64), released, is_full)
+    is_behind = flows & ~is_full & ~is_lossy & (waiting_us > _WAITS_US)
+    is_behind &= budget_bps < _CATCH_UP_USED * used_bps
+    return Belief(
+        budget_bps, evidence, calm_since_us.astype(np.int64), released, is_full, is_behind
+    )
 
 
 def find_released(belief: Belief) -> Bools:
@@ -171,15 +185,15 @@ def find_calm(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
 
 
 def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:
-    """What the engine is told: the budget, or far more on a line that is known to be strong.
+    """What the engine is told: the budget, more where pictures wait and nothing on the line does,
+    or far more on a line that is known to be strong.
 
     Pacing costs wake-ups and smaller bundles; a viewer beside the server needs none. It stays on,
     though, as the engine's emergency brake goes with it.
     """
     is_strong = find_strong(now_us, belief, needed_bps)
-    return np.where(
-        is_strong, np.maximum(belief.budget_bps, _STRONG_PACE * needed_bps), belief.budget_bps
-    )
+    budget_bps = belief.budget_bps * np.where(belief.is_behind, _CATCH_UP, 1.0)
+    return np.where(is_strong, np.maximum(budget_bps, _STRONG_PACE * needed_bps), budget_bps)
 
 
 def reserve_audio(

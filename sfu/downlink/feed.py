@@ -70,7 +70,9 @@ def read_transports(lines: Lines, transports: Rows) -> Measured:
     )
 
 
-def describe_lines(lines: Lines, measured: Measured, reserve_bps: Floats) -> estimator.Lines:
+def describe_lines(
+    lines: Lines, measured: Measured, reserve_bps: Floats, cost_factor: Floats
+) -> estimator.Lines:
     """All that the estimator is told beside the feedback; audio takes the reserve."""
     columns = lines.columns
     needed_bps = (columns.needed_bps + columns.audio_bps) * _ROOM_TO_SHOW
@@ -84,6 +86,7 @@ def describe_lines(lines: Lines, measured: Measured, reserve_bps: Floats) -> est
         sent_bps=measured.sent_bps,
         needed_bps=needed_bps,
         next_bps=np.where(columns.next_bps > 0, columns.next_bps + reserve_bps, 0.0),
+        cost_factor=cost_factor,
         is_braking=measured.is_braking,
     )
 

@@ -195,7 +195,7 @@ class Downlink:
         estimates, probes = self._estimator.update(
             now_us,
             feed.read_feedback(self._lines, twcc),
-            feed.describe_lines(self._lines, measured, self._reserve_bps),
+            feed.describe_lines(self._lines, measured, self._reserve_bps, self._states.cost_factor),
             is_calm=self._ticker.calm_interval_s is not None,
         )
         estimates = feed.fit_estimates(estimates, self._lines.capacity)
@@ -277,6 +277,7 @@ class Downlink:
             video_base_bps=columns.base_bps,
             audio_bps=columns.audio_bps,
             is_congested=budget.has_queue(estimates, measured.is_braking),
+            is_shown=columns.used_bps > 0,
         )
         now = self._states.protection
         has_changed = (now.copies != before.copies) | (now.red != before.red)
@@ -393,7 +394,6 @@ class Downlink:
 
     def _fit_capacity(self) -> None:
         """Let the columns of all parts grow with the lines."""
-        more = self._lines.capacity - self._states.size
-        if more > 0:
+        if (more := self._lines.capacity - self._states.size) > 0:
             self._states.grow(more)
             self._target_bps = np.concatenate([self._target_bps, np.zeros(more)])

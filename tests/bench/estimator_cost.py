@@ -40,6 +40,7 @@ def measure(subscribers: int, packets_per_s: int, lossy: float, ticks: int) -> l
         sent_bps=np.full(subscribers, 1_500_000.0),
         needed_bps=np.full(subscribers, 3_000_000.0),
         next_bps=np.full(subscribers, 1_000_000.0),
+        cost_factor=np.ones(subscribers),
         is_braking=np.zeros(subscribers, np.bool_),
     )
     costs = []

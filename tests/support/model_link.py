@@ -449,5 +449,6 @@ def lines_of(capacity: int, *, has_twcc: bool = True) -> Lines:
         sent_bps=np.zeros(capacity),
         needed_bps=np.zeros(capacity),
         next_bps=np.zeros(capacity),
+        cost_factor=np.ones(capacity),
         is_braking=np.zeros(capacity, np.bool_),
     )

@@ -40,6 +40,7 @@ def run(rate_bps: float, *, is_calm: bool) -> float:
             sent_bps=one * 1_200_000,
             needed_bps=one * 1_200_000,
             next_bps=one * 0,
+            cost_factor=one,
             is_braking=np.zeros(1, np.bool_),
         )
         estimates, _ = estimator.update(now_us, feedback, lines, is_calm=is_calm and tick <= 11)

@@ -61,6 +61,7 @@ def test_any_rows_and_figures(
         sent_bps=filled[3],
         needed_bps=filled[4],
         next_bps=filled[4] / 2,
+        cost_factor=filled[4],
         is_braking=np.zeros(4, np.bool_),
     )
     now_us = START_US

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from model_link import START_US, feedback_of, lines_of
@@ -426,6 +428,35 @@ def test_who_lost_a_step_is_probed_soon_and_who_won_one_is_left_alone() -> None:
     probed.tick()
     probed.lines.next_bps[:] = 1.1e6
     assert next_order(probed, 19) is None and next_order(probed, 10) is not None
+
+
+def test_copies_that_come_and_go_are_no_step_lost_and_no_new_wish() -> None:
+    probed = known(1.1e6, target=900e3)
+    for _ in range(6):
+        order = next_order(probed, 200)
+        assert order is not None
+        probed.tick(probed.cluster(order, came_bps=0.3 * order.rate_bps))
+    for factor in (2.0, 1.0):
+        probed.lines.next_bps[:] = factor * 1.1e6
+        probed.lines.needed_bps[:] = factor * 2e6
+        probed.lines.cost_factor[:] = factor
+        assert next_order(probed, 20) is None
+    probed.lines.needed_bps[:] = 3e6
+    assert next_order(probed, 20) is not None
+
+
+def test_a_long_probe_that_came_slower_shows_where_the_line_ends() -> None:
+    for jitter_us, is_known in ((2_000, True), (60_000, False)):
+        probed = Probed(start_bps=400_000)
+        order = first_order(probed)
+        probed.estimator._queues.jitter_us[:] = jitter_us
+        probed.estimator._queues.num_jitters[:] = 1000
+        probed.tick(probed.cluster(order, came_bps=0.6 * order.rate_bps))
+        probed.tick()
+        capacity_bps = probed.estimator._rates.capacity_bps[0]
+        assert math.isnan(capacity_bps) is not is_known
+        if is_known:
+            assert capacity_bps == pytest.approx(1.1 * 0.6 * order.rate_bps, rel=0.1)
 
 
 def test_a_queue_that_says_nothing_yet_cuts_nothing_and_a_measured_line_sets_the_rate() -> None:

@@ -37,6 +37,7 @@ class Line:
         base: float = 60_000,
         audio: float = 36_000,
         congested: bool = False,
+        shown: bool = False,
     ) -> tuple[int, int]:
         for _ in range(round(seconds * 10)):
             self.state = choose_protection(
@@ -48,6 +49,7 @@ class Line:
                 video_base_bps=[base],
                 audio_bps=[audio],
                 is_congested=[congested],
+                is_shown=[shown],
             )
             self.now_us += TICK_US
         return int(self.state.copies[0]), int(self.state.red[0])
@@ -77,6 +79,16 @@ def test_a_narrow_line_keeps_its_bits_for_originals() -> None:
 
 def test_a_township_line_has_room_for_one_copy() -> None:
     assert Line().run(5, loss=0.1, rtt_ms=240, budget=300_000) == (1, 2)
+
+
+def test_a_picture_that_flows_gets_its_copy_into_little_room() -> None:
+    # 300 kb/s less a line's moods, three frames of sound in each packet, a thin picture of 72 kb/s.
+    line = Line()
+    assert line.run(5, loss=0.1, budget=280_000, base=72_000) == (0, 2)
+    assert line.run(1, loss=0.1, budget=280_000, base=72_000, shown=True) == (1, 2)
+    assert line.run(5, loss=0.1, budget=256_000, base=72_000, shown=True) == (1, 2)
+    # One that must begin again needs the room for itself.
+    assert line.run(1, loss=0.1, budget=256_000, base=72_000) == (0, 2)
 
 
 def test_loss_of_a_growing_queue_is_not_answered_with_more_packets() -> None:
@@ -158,6 +170,7 @@ def test_absurd_lines_stay_in_bounds(history: list[tuple[float, ...]]) -> None:
             video_base_bps=[base],
             audio_bps=[audio],
             is_congested=[bool(congested)],
+            is_shown=[index % 3 > 0],
         )
         assert 0 <= state.copies[0] <= MAX_COPIES and 0 <= state.red[0] <= MAX_RED_DISTANCE
         assert 0 <= state.loss[0] <= 1

@@ -210,3 +210,25 @@ def test_a_line_is_full_while_something_waits_on_it() -> None:
     ]:
         line.see(target=1e6, **seen)
         assert bool(line.state.is_full[0]) is is_full, seen
+
+
+def test_pictures_that_wait_for_no_reason_may_catch_up() -> None:
+    line = Line(used_bps=5e5)
+    paced = []
+    for waiting_ms, seen in [
+        (50, {}),
+        (200, {}),
+        (200, {"queue_ms": 60}),
+        (200, {"queue_ms": 30, "jitter_ms": 20}),
+        (200, {"loss": 0.2, "losing": True}),
+        (200, {"heard": False}),
+    ]:
+        line.see(target=6e5, waiting_ms=waiting_ms, **({"heard": True} | seen))
+        paced.append(round(pace(line.now_us, line.state, np.array([1e6]))[0] / 1e3))
+    assert paced == [600, 720, 600, 720, 600, 600]
+
+
+def test_an_estimate_far_above_what_is_used_needs_no_more_to_catch_up() -> None:
+    line = Line(used_bps=4e5)
+    line.see(target=6e5, waiting_ms=500, heard=True)
+    assert pace(line.now_us, line.state, np.array([1e6]))[0] == 6e5

@@ -349,8 +349,8 @@ fn jitter_of_a_whole_feedback_is_no_cliff_where_jitter_is_usual() {
 #[test]
 fn the_queue_of_a_probe_is_waited_for() {
     let queue = |number: u64| match number {
-        205..=244 => (number - 204) * 7_000,
-        245..=260 => 280_000 - (number - 244) * 15_000,
+        200..=229 => (number - 199) * 9_000,
+        230..=245 => 270_000 - (number - 229) * 15_000,
         _ => 0,
     };
     assert_eq!(brakes(300_000, queue, 6_000), 0);
