@@ -34,6 +34,12 @@ FIRST_WAIT_S = 60.0
 MAX_WAIT_S = 240.0
 """How long a stopped layer stays so: twice as long after each try that failed. Such a try costs
 those who watch two pauses."""
+FALL_WAIT_S = 10.0
+"""The same after a line fell from what it had carried, if nothing tells that it is back: it may
+come back in part, and that shows in the lowest layer, which then takes what it may."""
+BACK_GRACE_S = 30.0
+"""How much longer after a line came back its sender is given: libwebrtc's estimate grows by 8 % a
+second then, from what little it had."""
 PROVEN_S = 30.0
 """A layer that was well for so long makes the next wait short again."""
 BELOW_SHARE = 0.7
@@ -42,6 +48,7 @@ below leave, and these are content with 375 of 450 (`simulcast.cc`); headers and
 in what is measured beside. At 0.8 the layer still came and went."""
 OTHER_BPS = 130_000.0
 """Least room for all else on the line: sound of 48 kb/s, sent twice as RED, may begin any time."""
+NO_NEWS = -1
 _TOP = MAX_LAYERS - 1
 
 
@@ -89,6 +96,33 @@ class Carried(NamedTuple):
             np.concatenate((self.wait_s, other.wait_s)),
             np.concatenate((self.top, other.top)),
         )
+
+
+def take_news(now_s: float, news: ArrayLike, top: ArrayLike, before: Carried) -> Carried:
+    """Take what is known at once: a line has fallen far below what it carried, or is back.
+
+    Args:
+        now_s: monotonic seconds.
+        news: (t,) highest layer that the track's line carries now, `NO_NEWS` = nothing is known.
+        top: as in `judge`.
+        before: of the last call of `judge`.
+
+    Returns:
+        The verdict.
+    """
+    limit = np.asarray(news, np.int8)
+    has_news, has_fallen = limit >= 0, limit == 0
+    news_s = np.where(has_fallen, now_s, now_s + BACK_GRACE_S)
+    # Where tries have failed lately the longer wait stands.
+    is_fresh = has_fallen & (before.wait_s == FIRST_WAIT_S)
+    return Carried(
+        np.where(has_news, limit, before.limit).astype(np.int8),
+        np.where(has_news, news_s, before.since_s),
+        np.where(has_news, 0.0, before.starved_s),
+        np.where(is_fresh, FALL_WAIT_S, before.wait_s),
+        # Judged from then on, not anew.
+        np.where(has_news, np.minimum(limit, top), before.top).astype(np.int8),
+    )
 
 
 def judge(

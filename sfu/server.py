@@ -193,12 +193,9 @@ class MediaServer:
 def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:
     """Hand one event to its object; news of one already gone is dropped."""
     match event:
-        case ("dtls", int(handle), bytes(data)):
+        case ("dtls" | "transport" | "uplink", int(handle), *_):
             if (transport := registry.transports.get(handle)) is not None:
-                transport.handle_dtls(data)
-        case ("transport", int(handle), int(state), str(protocol), str(ip), int(port)):
-            if (transport := registry.transports.get(handle)) is not None:
-                transport.handle_ice_state(state, protocol, ip, port)
+                _tell_transport(transport, event)
         case ("encoding" | "key", int(handle), *_):
             if (source := registry.sources.get(handle)) is not None:
                 _tell_source(source, event)
@@ -212,6 +209,16 @@ def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:
                 tap.handle_ready()
         case _:
             registry.counters["event_unknown"] += 1
+
+
+def _tell_transport(transport: Transport, event: tuple[object, ...]) -> None:
+    match event:
+        case ("dtls", _, bytes(data)):
+            transport.handle_dtls(data)
+        case ("transport", _, int(state), str(protocol), str(ip), int(port)):
+            transport.handle_ice_state(state, protocol, ip, port)
+        case ("uplink", _, int(rate_bps)):
+            transport.handle_uplink(rate_bps)
 
 
 def _tell_source(source: Source, event: tuple[object, ...]) -> None:

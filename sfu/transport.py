@@ -63,6 +63,10 @@ class Transport:
         on_step: called when the subscriber's line makes its picture worse or better, with why:
             ``downlink``, or ``server`` where this machine is too slow.
         uplink_limit_bps: what the peer was asked to send at most; 0 = no limit.
+        on_uplink: called with the rate that the peer's own line carries when that has fallen far
+            below what it sent, and with 0 when it is back. The peer has been told to send less by
+            then (REMB).
+        has_fallen: the last of that was no 0.
         person: whose line it is, so that it is known again; set before the first subscription.
         is_cellular: the client says that it is on a mobile network.
         handshake_s: how long DTLS took, two round trips and what was lost; None before.
@@ -85,6 +89,8 @@ class Transport:
         self.handshake_s: float | None = None
         self._handshake_began_s = 0.0
         self.uplink_limit_bps = 0
+        self.on_uplink: Callable[[int], None] | None = None
+        self.has_fallen = False
         self.sources: dict[SourceHandle, Source] = {}
         self.sinks: set[Sink] = set()
         self.data = DataChannels(registry.config.data, registry.counters, clock=clock)
@@ -220,6 +226,12 @@ class Transport:
         if not self.is_closed and rate_bps != self.uplink_limit_bps:
             self.uplink_limit_bps = rate_bps
             self._registry.engine.limit_uplink(self.handle, rate_bps)
+
+    def handle_uplink(self, rate_bps: int) -> None:
+        """Take the engine's news of the peer's own line."""
+        self.has_fallen = rate_bps > 0
+        if not self.is_closed and self.on_uplink is not None:
+            self.on_uplink(rate_bps)
 
     def probe(self, probe: int, rate_bps: int, duration_us: int) -> None:
         """Send at a rate for a moment, to learn whether the line carries it."""

@@ -33,6 +33,7 @@ class LinkEvents:
         *,
         send: Callable[..., None],
         on_state: Callable[[str], None],
+        on_uplink: Callable[[int], None],
         on_message: Callable[[str, bytes], None],
         on_unpublished: Callable[[str], None],
         on_subscribed: Callable[[Subscription], None],
@@ -44,6 +45,7 @@ class LinkEvents:
         Args:
             send: sends one SignalResponse, given as its single field.
             on_state: of the primary transport.
+            on_uplink: what is left of the client's own line, see `sfu.transport.Transport`.
             on_message: label and payload of a data channel message.
             on_unpublished: mid of a section in which the client sends no longer.
             on_subscribed: a subscription that begins to flow.
@@ -52,6 +54,7 @@ class LinkEvents:
         """
         self.send = send
         self.on_state = on_state
+        self.on_uplink = on_uplink
         self.on_message = on_message
         self.on_unpublished = on_unpublished
         self.on_subscribed = on_subscribed
@@ -92,6 +95,7 @@ class MediaLink:
         publisher = media.create_transport()
         self.transports: list[Transport] = [publisher]
         publisher.data.on_message = events.on_message
+        publisher.on_uplink = events.on_uplink
         session = self._make_session(media, publisher, events, role="answerer")
         self.publisher = ClientOffers(
             session,
@@ -205,7 +209,7 @@ class MediaLink:
             negotiator.close()
             negotiator.session.close()
         for transport in self.transports:
-            transport.on_state = None
+            transport.on_state = transport.on_uplink = None
             transport.data.on_message = transport.data.on_open = None
             self._clock.spawn(transport.close())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
-from signaling import data, network, publishing, subscriptions
+from signaling import data, network, publishing, subscriptions, uplinks
 from signaling.config import IceServer
 from signaling.hooks import call_hooks
 from signaling.join import JoinParams
@@ -134,6 +134,7 @@ def _link_events(room: Room, participant: Participant) -> LinkEvents:
     return LinkEvents(
         send=participant.send,
         on_state=lambda state: _handle_state(room, participant, state),
+        on_uplink=lambda rate_bps: uplinks.handle_fall(room, participant, rate_bps),
         on_message=lambda label, packet: data.handle_packet(room, participant, label, packet),
         on_unpublished=lambda mid: publishing.handle_unpublished_section(room, participant, mid),
         on_subscribed=handle_subscribed,

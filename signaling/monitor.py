@@ -16,6 +16,7 @@ from signaling.membership import remove
 from signaling.metadata import send_refresh_token
 from signaling.participant import Participant
 from signaling.quality import QualityMeter, build_quality_update, grade
+from signaling.redundancy import Redundancy
 from signaling.registry import RoomRegistry
 from signaling.room import Room
 from signaling.speakers import LevelMeter
@@ -41,6 +42,7 @@ class Monitor:
         self._quality = QualityMeter()
         self._lines = LineMeter()
         self._uplinks = Uplinks()
+        self._redundancy = Redundancy()
         self._timers: dict[str, Timer] = {}
 
     def start(self) -> None:
@@ -89,11 +91,13 @@ class Monitor:
                 room.broadcast(rtc.SignalResponse(speakers_changed=message), is_superseded=True)
 
     def update_uplinks(self) -> None:
-        """Limits publishers whose lines do not carry all their layers."""
+        """Tells publishers what their lines carry, and which sounds need redundancy."""
         rooms = self._registry.rooms.values()
         if any(room.tracks for room in rooms):
             context = self._context
-            self._uplinks.update(rooms, context.media.snapshot(), context.clock.now_s())
+            snapshot, now_s = context.media.snapshot(), context.clock.now_s()
+            self._uplinks.update(rooms, snapshot, now_s)
+            self._redundancy.update(rooms, snapshot.encodings, now_s)
 
     def update_quality(self) -> None:
         """Grades all lines; each client hears of itself and of those it receives, on change."""

@@ -80,6 +80,12 @@ class ClientOffers:
         self.request()
         return False
 
+    def add_red(self, mid: str) -> None:
+        """Has the client send a sound with redundancy, which takes an offer of its own."""
+        self.session.add_red(mid)
+        if self.session.has_pending:
+            self.request()
+
     def request(self) -> None:
         """Something waits for a negotiation. Cheap, idempotent, coalesced."""
         if self._send_requirement is None or self._is_closed or self._request_timer is not None:

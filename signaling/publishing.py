@@ -14,7 +14,13 @@ from signaling.hooks import call_hooks
 from signaling.participant import Participant
 from signaling.rights import may_publish
 from signaling.room import Room
-from signaling.sending import WEAK_START_BPS, count_first_layers, is_weak, limit_sound_bps
+from signaling.sending import (
+    WEAK_START_BPS,
+    count_first_layers,
+    has_losses,
+    is_weak,
+    limit_sound_bps,
+)
 from signaling.track import (
     PendingTrack,
     PublishedTrack,
@@ -105,7 +111,7 @@ class SectionClaims:
         del self._participant.pending[pending.request.cid]
         self._claimed.append((pending, offered))
         if offered.kind == "audio":
-            return _claim_sound(pending)
+            return _claim_sound(pending, starts_red=self._starts_red())
         is_slow = is_weak(self._participant)
         # The rest comes with a later answer: only for whom we can ask for an offer.
         link = self._participant.link
@@ -117,6 +123,11 @@ class SectionClaims:
             layers=pending.first_layers,
             start_bps=WEAK_START_BPS if is_slow else 0,
         )
+
+    def _starts_red(self) -> bool:
+        # Later it takes an offer, which only some can be asked for.
+        link = self._participant.link
+        return has_losses(self._participant) or link is None or not link.is_single
 
     def _find(self, offered: OfferedTrack) -> PendingTrack | None:
         is_video = offered.kind == "video"
@@ -149,7 +160,7 @@ class SectionClaims:
             track.first_layers = pending.first_layers
 
 
-def _claim_sound(pending: PendingTrack) -> TrackClaim:
+def _claim_sound(pending: PendingTrack, *, starts_red: bool) -> TrackClaim:
     features = pending.request.audio_features
     is_stereo = pending.request.stereo or models.AudioTrackFeature.TF_STEREO in features
     return TrackClaim(
@@ -158,6 +169,7 @@ def _claim_sound(pending: PendingTrack) -> TrackClaim:
         is_stereo=is_stereo,
         # Encrypted end to end, RED's headers are not readable either.
         allows_red=not pending.request.disable_red and not pending.info.encryption,
+        starts_red=starts_red,
         sound_bps=limit_sound_bps(pending.info, is_stereo=is_stereo),
     )
 

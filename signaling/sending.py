@@ -9,7 +9,7 @@ from livekit.protocol import models
 if TYPE_CHECKING:
     from signaling.participant import Participant
 
-__all__ = ["WEAK_START_BPS", "count_first_layers", "is_weak", "limit_sound_bps"]
+__all__ = ["WEAK_START_BPS", "count_first_layers", "has_losses", "is_weak", "limit_sound_bps"]
 
 SPEECH_BPS = 32_000
 """Of a microphone's Opus encoder; see DECISIONS.md. Clients ask for 48 kb/s and send it twice as
@@ -27,6 +27,12 @@ WORTH_BPS = 300_000
 def is_weak(participant: Participant) -> bool:
     """Whether the participant's line is known to lose packets."""
     return participant.outbox is not None and participant.outbox.num_losses >= WEAK_LOSSES
+
+
+def has_losses(participant: Participant) -> bool:
+    """Whether the participant's line has lost anything that we know of: then its sound begins with
+    redundancy. Where nothing is ever lost that would only take room."""
+    return participant.outbox is not None and participant.outbox.num_losses > 0
 
 
 def limit_sound_bps(info: models.TrackInfo, *, is_stereo: bool) -> int:

@@ -35,6 +35,7 @@ __all__ = [
     "reconcile_participant",
     "reconcile_track",
     "resubscribe",
+    "tell_layers",
 ]
 
 _DEFAULT_SETTINGS = TrackSettings()
@@ -137,9 +138,20 @@ def poll_demand(room: Room, track: PublishedTrack) -> None:
         return
     track.demand.pin(track.source.has_tap)
     if track.demand.poll(room.context.clock.now_s()):
-        codec = track.info.mime_type.rpartition("/")[2].lower()
-        update = build_quality_update(track.sid, codec, track.info.layers, track.demand.top)
-        publisher.send(subscribed_quality_update=update)
+        tell_layers(publisher, track)
+
+
+def tell_layers(publisher: Participant, track: PublishedTrack) -> None:
+    """Tells a publisher which layers to send: those wanted, as far as its line carries them.
+
+    Clients with dynacast obey at once, all others not at all.
+    """
+    top = track.demand.top
+    if track.lowered_to is not None:
+        top = min(top, track.lowered_to)
+    codec = track.info.mime_type.rpartition("/")[2].lower()
+    update = build_quality_update(track.sid, codec, track.info.layers, top)
+    publisher.send(subscribed_quality_update=update)
 
 
 def _should_receive(room: Room, participant: Participant, track: PublishedTrack) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from livekit.protocol import models, rtc
 
+from bandwidth.uplink import NO_NEWS
 from sfu.codecs import mime_of, parse_codec
 from sfu.ids import Codec
 from signaling.dynacast import LayerDemand
@@ -72,6 +73,10 @@ class PublishedTrack:
         mid: its section on the publisher's connection; empty for local tracks.
         demand: which layers are wanted by anybody.
         first_layers: how many layers it was let send at first, lowest first; 0 = all.
+        lowered_to: the highest layer that its publisher was told to send when its line fell; None =
+            no such order stands.
+        line_news: highest layer that its publisher's line carries, by news that no judgement has
+            taken in yet.
         was_subscribed: the publisher was told that somebody receives it.
         subscribers: sids of the participants that have a subscription.
     """
@@ -83,6 +88,8 @@ class PublishedTrack:
     codecs: tuple[Codec, ...] = ()
     mid: str = ""
     first_layers: int = 0
+    lowered_to: int | None = None
+    line_news: int = NO_NEWS
     was_subscribed: bool = False
     subscribers: set[str] = field(default_factory=set)
 

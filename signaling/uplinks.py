@@ -3,6 +3,8 @@
 What they carry is judged by `bandwidth.uplink` from what arrives of each layer. Where we can ask
 for an offer, our answer pauses the layers above; until that is answered, and where we cannot, a
 limit for the whole line keeps them off.
+
+A line that falls far below what it carried is told of by the engine at once: see `handle_fall`.
 """
 
 from __future__ import annotations
@@ -13,17 +15,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bandwidth.demand import MAX_LAYERS
-from bandwidth.uplink import FIRST_WAIT_S, Carried, find_limit_bps, judge
+from bandwidth.uplink import (
+    FIRST_WAIT_S,
+    NO_NEWS,
+    Carried,
+    find_limit_bps,
+    judge,
+    take_news,
+)
+from signaling.pages import is_page
+from signaling.subscriptions import tell_layers
 from signaling.up_step import UpStep
 
 if TYPE_CHECKING:
     from sfu.stats import MediaSnapshot, Rows
     from sfu.transport import Transport
     from signaling.negotiate import ClientOffers
+    from signaling.participant import Participant
     from signaling.room import Room
     from signaling.track import PublishedTrack
 
-__all__ = ["Uplinks"]
+__all__ = ["Uplinks", "handle_fall"]
 
 _NEWS_SHARE = 0.02
 """A limit that moves by less is not told."""
@@ -45,6 +57,7 @@ _WITHOUT_TOP = (UpStep.STARTING, UpStep.REDUCED)
 
 class _Line(NamedTuple):
     track: PublishedTrack
+    publisher: Participant | None
     transport: Transport
     offers: ClientOffers | None
     top: int
@@ -74,14 +87,17 @@ class Uplinks:
             rates = [line.rates_bps for line in lines]
             top = [line.top for line in lines]
             is_filled = self._find_filled(lines)
-            self._carried = judge(now_s, elapsed_s, rates, top, self._carried, is_filled=is_filled)
+            news = [line.track.line_news for line in lines]
+            known = take_news(now_s, news, top, self._carried)
+            self._carried = judge(now_s, elapsed_s, rates, top, known, is_filled=is_filled)
             other = self._find_other(lines, received_bps)
             announced = [_announced(line.track) for line in lines]
             found = find_limit_bps(self._carried, top, rates, announced, other)
             for line, limit_bps, limit in zip(
                 lines, found.tolist(), self._carried.limit.tolist(), strict=True
             ):
-                is_told = _pause_above(line, limit)
+                line.track.line_news = NO_NEWS
+                is_told = _raise(line, limit) or _pause_above(line, limit)
                 if limit_bps > 0 and not is_told:
                     handle = line.transport.handle
                     limit_bps = self._hold(line, limit_bps)
@@ -110,7 +126,7 @@ class Uplinks:
         """Where layers are paused those below may take what they like; others we keep short."""
         limits = self._carried.limit.tolist()
         return [
-            line.offers is None
+            (line.offers is None and line.track.lowered_to is None)
             or limit >= line.track.encoding_count
             or line.rates_bps[limit] >= _FILLED * _announced(line.track)[limit]
             for line, limit in zip(lines, limits, strict=True)
@@ -176,6 +192,7 @@ def _lines(rooms: Iterable[Room], rates: dict[int, list[float]]) -> list[_Line]:
     return [
         _Line(
             track,
+            room.by_sid.get(track.publisher_sid),
             track.source.transport,
             _offers_of(room, track),
             _top_of(room, track),
@@ -202,6 +219,42 @@ def _offers_of(room: Room, track: PublishedTrack) -> ClientOffers | None:
     publisher = room.by_sid.get(track.publisher_sid)
     link = publisher.link if publisher is not None else None
     return link.publisher if link is not None and link.is_single and not link.is_closed else None
+
+
+def handle_fall(room: Room, participant: Participant, rate_bps: int) -> None:
+    """A participant's line has fallen to this rate; 0 = it is back.
+
+    With all its layers on, libwebrtc sends more than is left, whatever its estimate; with the
+    lowest alone it goes down to 30 kb/s and to smaller pictures. Clients with dynacast obey an
+    order in one trip, and our pages are known for it. From others an offer is asked for, at once:
+    TCP sends nothing new once a message before it stayed unconfirmed for 200 ms.
+    """
+    has_fallen = rate_bps > 0
+    room.context.counters["uplink_falls"] += has_fallen
+    for track in participant.tracks.values():
+        if not track.is_video or track.encoding_count < 2 or track.info.muted:
+            continue
+        track.line_news = 0 if has_fallen else MAX_LAYERS - 1
+        lowered_to = 0 if has_fallen else None
+        if track.lowered_to != lowered_to:
+            track.lowered_to = lowered_to
+            tell_layers(participant, track)
+        offers = _offers_of(room, track)
+        if offers is not None and not (has_fallen and is_page(participant)):
+            offers.limit_layers(track.mid, 1 if has_fallen else 0)
+
+
+def _raise(line: _Line, limit: int) -> bool:
+    """Takes an order back that a fall had led to, step by step; returns whether it still stands for
+    a client that obeys it."""
+    track = line.track
+    if track.lowered_to is None or line.publisher is None:
+        return False
+    lowered_to = None if limit >= track.encoding_count - 1 else limit
+    if track.lowered_to != lowered_to:
+        track.lowered_to = lowered_to
+        tell_layers(line.publisher, track)
+    return lowered_to is not None and is_page(line.publisher)
 
 
 def _pause_above(line: _Line, limit: int) -> bool:

@@ -20,6 +20,7 @@ _Payload = tuple[int, int, int]
 # ("encoding", source, encoding, ssrc, codec) | ("sink", sink)
 # ("tap", tap): its queue was empty and is not any more; drain until fewer than asked come back
 # ("restless", transport): a line shows a queue or losses, once for each watch_lines()
+# ("uplink", transport, rate_bps): a peer's own line has fallen to this; 0 = it is back
 # ("dead",): the media thread failed; nothing is forwarded any more (Engine only)
 _Event = tuple[object, ...]
 # (ts_rtp_ext, arrived_us, captured_us, is_key, encoding, codec, lost_before, data)

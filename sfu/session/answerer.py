@@ -170,12 +170,13 @@ class Answerer:
             elif verdict is not None:
                 section.claim = verdict
                 section.layers = verdict.layers
+                section.wants_red = verdict.starts_red
                 self._publish(section, section.offered)
         if section.claim is None:
             return
         wanted = section.claim
         # Music in two channels would take 250 kb/s.
-        if not wanted.allows_red or wanted.is_stereo:
+        if not (wanted.allows_red and section.wants_red) or wanted.is_stereo:
             section.formats = [e for e in section.formats if e.codec is not Codec.RED]
         # An explicit wish first; else RED before Opus, as senders use the first answered codec.
         order = wanted.codecs or ((Codec.RED,) if section.kind == "audio" else ())
@@ -199,8 +200,11 @@ class Answerer:
         media = describe_rtp(section, remote.protocol, _direction(section))
         if self._state.is_lean:
             codecs = section.subscription.codecs if section.subscription is not None else ()
-            media = make_lean(media, codecs)
+            media = make_lean(media, codecs, is_first=self._is_first(section))
         return media
+
+    def _is_first(self, section: Section) -> bool:
+        return next(one for one in self._state.sections if one.kind == section.kind) is section
 
 
 def _direction(section: Section) -> str:

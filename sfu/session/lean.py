@@ -19,24 +19,27 @@ from sfu.sdp.model import MediaDescription, PayloadFormat, TransportAttributes
 __all__ = ["make_lean", "share_transport"]
 
 
-def make_lean(media: MediaDescription, codecs: Sequence[Codec]) -> MediaDescription:
+def make_lean(
+    media: MediaDescription, codecs: Sequence[Codec], *, is_first: bool = False
+) -> MediaDescription:
     """Leave out of an answered section what will not be used.
 
     Args:
         media: the whole answer.
         codecs: what the track that we send in it comes in; empty = not known.
+        is_first: of its kind in the session. A new section takes its extensions from it, and
+            libwebrtc never again offers one that an answer has left out: it keeps all.
     """
     if media.kind not in ("audio", "video") or media.is_rejected or not media.payloads:
         return media
-    if media.direction in ("inactive", "sendonly"):
-        # REMB feeds on it, and is not sent where transport-wide feedback is agreed.
+    if media.direction in ("inactive", "sendonly") and not is_first:
+        # The engine reads it of publishers alone. REMB feeds on it, and is not sent where
+        # transport-wide feedback is agreed.
         if any(one.uri == EXTENSION_URIS["twcc"] for one in media.extensions):
             unused = EXTENSION_URIS["abs_send_time"]
             kept_extensions = tuple(one for one in media.extensions if one.uri != unused)
             media = replace(media, extensions=kept_extensions)
     if media.direction == "inactive":
-        # Its extensions stay: libwebrtc never again offers one that an answer has left out, and
-        # takes those of a new section from the first one.
         first = media.payloads[0]
         # Sound is known by its name; a video codec's parameters tell which of its kind it is.
         fmtp = "" if media.kind == "audio" else first.fmtp

@@ -50,6 +50,8 @@ class Section:
         told_layers: what our last answer said of that.
         told_paused: the layers that it paused.
         is_sound_told: our last answer bounded its sound.
+        wants_red: its sound is to come with redundancy, where that may be.
+        told_red: our last answer said so.
     """
 
     mid: str
@@ -69,6 +71,8 @@ class Section:
     told_layers: int = 0
     told_paused: frozenset[str] = frozenset()
     is_sound_told: bool = False
+    wants_red: bool = True
+    told_red: bool = True
 
     @property
     def is_held(self) -> bool:
@@ -92,6 +96,11 @@ class Section:
     def has_layer_news(self) -> bool:
         """Whether the peer has not been told yet which layers it may send."""
         return self.source is not None and self.layers != self.told_layers
+
+    @property
+    def has_red_news(self) -> bool:
+        """Whether the peer has not been told yet to send redundancy."""
+        return self.source is not None and self.wants_red and not self.told_red
 
     def supports(self, codecs: tuple[Codec, ...]) -> bool:
         """Whether any of the codecs was offered here; no codecs = any will do."""
@@ -181,6 +190,7 @@ def note_answered(section: Section) -> None:
     """Our answer is on its way: what it said will not be said again as news."""
     section.told_paused = _paused(section)
     section.told_layers = section.layers
+    section.told_red = section.wants_red
     section.is_sound_told = section.claim is not None and section.claim.sound_bps > 0
 
 

@@ -80,10 +80,11 @@ class Session:
     @property
     def has_pending(self) -> bool:
         """Whether something waits for a negotiation: a new subscription, a removed one, or news for
-        the peer of which layers it may send."""
+        the peer of what it may send."""
         sections = self._state.sections
         return bool(self._state.waiting()) or any(
-            section.is_draining or section.has_layer_news for section in sections
+            section.is_draining or section.has_layer_news or section.has_red_news
+            for section in sections
         )
 
     @property
@@ -229,6 +230,14 @@ class Session:
         section = self._state.section_by_mid(mid)
         if self._answerer is not None and section is not None and section.source is not None:
             section.layers = count
+
+    def add_red(self, mid: str) -> None:
+        """Has a published sound come with redundancy from our next answer on, where its claim and
+        the peer allow that. Only for an answerer."""
+        section = self._state.section_by_mid(mid)
+        claim = section.claim if section is not None and self._answerer is not None else None
+        if section is not None and claim is not None and claim.allows_red and not claim.is_stereo:
+            section.wants_red = True
 
     def told_layers(self, mid: str) -> int:
         """How many layers of a published track our last answer let the peer send; 0 = all."""

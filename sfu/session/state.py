@@ -219,6 +219,7 @@ class SessionState:
         section.claim = None
         section.layers, section.told_layers, section.is_sound_told = 0, 0, False
         section.told_paused = frozenset()
+        section.wants_red = section.told_red = True
         if source is not None:
             source.close()
             if self.on_unpublished is not None:

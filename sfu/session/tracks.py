@@ -56,6 +56,7 @@ class TrackClaim:
         uses_dtx: let an Opus sender stop in silence.
         is_stereo: ask an Opus sender for two channels.
         allows_red: RED may be answered where the policy allows it and the sound is not stereo.
+        starts_red: it is, from the first answer on; else once `Session.add_red` was called.
         sound_bps: what an Opus sender's encoder may take at most; 0 = what it likes.
         layers: how many simulcast layers, the lowest, it may send to begin with; 0 = all.
         start_bps: at which rate a libwebrtc sender begins, for the whole line; 0 = as it likes.
@@ -65,6 +66,7 @@ class TrackClaim:
     uses_dtx: bool = True
     is_stereo: bool = False
     allows_red: bool = True
+    starts_red: bool = True
     sound_bps: int = 0
     layers: int = 0
     start_bps: int = 0

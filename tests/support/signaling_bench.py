@@ -106,6 +106,8 @@ class BenchTransport(FakeTransport):
         self.handle = handle
         self.data = BenchData()  # type: ignore[assignment]
         self.uplink_limit_bps = 0
+        self.has_fallen = False
+        self.on_uplink: Callable[[int], None] | None = None
 
     def limit_uplink(self, rate_bps: int) -> None:
         self.uplink_limit_bps = rate_bps
@@ -218,8 +220,9 @@ def _write_section(section: Section, mid: int, ufrag: str) -> list[str]:
         first = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
         return [first, *transport, "a=sctp-port:5000", "a=max-message-size:65536"]
     if section.kind == "audio":
-        first = "m=audio 9 UDP/TLS/RTP/SAVPF 111"
+        first = "m=audio 9 UDP/TLS/RTP/SAVPF 111 63"
         codecs = ["a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1"]
+        codecs += ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"]
     else:
         first = "m=video 9 UDP/TLS/RTP/SAVPF " + " ".join(str(_PTS[c]) for c in section.codecs)
         codecs = [f"a=rtpmap:{_PTS[c]} {c}/90000" for c in section.codecs]

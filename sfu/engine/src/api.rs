@@ -272,6 +272,8 @@ pub enum Event {
     TapReady { tap: TapId },
     /// A line shows a queue or losses, for the first time since `WatchLines`.
     LineRestless { transport: TransportId },
+    /// A peer's own line carries much less than it sent: this rate. 0 = it is back.
+    UplinkFell { transport: TransportId, rate_bps: u32 },
     /// Somebody needs a key frame of a source that this process feeds.
     KeyWanted { source: SourceId, encoding: u8 },
 }

@@ -4,10 +4,10 @@ mod sim;
 
 use std::collections::BTreeMap;
 
-use aislecast_engine::api::{Command, Micros, SourceId};
+use aislecast_engine::api::{Command, Event, Micros, SourceId};
 use sim::conformance::check_vp8;
 use sim::peer::Heard;
-use sim::{CLEAN, Link, VideoTrack, World};
+use sim::{Bottleneck, CLEAN, Link, VideoTrack, World};
 
 const SSRC: u32 = 500;
 /// What players grow to on such lines.
@@ -212,4 +212,62 @@ fn a_limit_is_told_at_once_and_with_every_report_until_it_ends() {
     uplink.play(2_100_000);
     assert!(limits(&uplink)[4..].iter().all(|&bps| bps > 900_000_000), "{:?}", limits(&uplink));
     assert!(limits(&uplink).len() > 6, "the first of them may get lost");
+}
+
+#[test]
+fn a_line_that_falls_is_told_at_once_and_asked_for_nothing_until_it_has_drained() {
+    let mut uplink = uplink(63, CLEAN);
+    let publisher = uplink.track.peer;
+    uplink.track.says_when = true;
+    uplink.track.interval_us = 50_000;
+    uplink.track.layers[0].packets = 8;
+    uplink.world.narrow_uplinks.insert(publisher, Bottleneck::new(3_000_000, 128_000));
+    uplink.play(5_000_000);
+    let falls = |uplink: &Uplink| -> Vec<(Micros, u32)> {
+        let rate = |event: &(Micros, Event)| match event.1 {
+            Event::UplinkFell { rate_bps, .. } => Some((event.0, rate_bps)),
+            _ => None,
+        };
+        uplink.world.events.iter().filter_map(rate).collect()
+    };
+    let asked = |uplink: &Uplink| {
+        let heard = uplink.world.peers[publisher].heard.iter();
+        heard.filter(|one| matches!(one, Heard::Nack(..) | Heard::Pli(..))).count()
+    };
+    let told = |uplink: &Uplink| {
+        let heard = uplink.world.peers[publisher].heard.iter();
+        heard
+            .filter_map(|one| if let Heard::Remb(bps) = one { Some(*bps) } else { None })
+            .next_back()
+    };
+    let asked_before = asked(&uplink);
+    let fell_us = uplink.world.now;
+    let narrow = uplink.world.narrow_uplinks.get_mut(&publisher).unwrap();
+    (narrow.rate_bps, narrow.queue_us) = (120_000, 1_500_000);
+    uplink.play(1_000_000);
+    let [(at, rate_bps)] = falls(&uplink)[..] else { panic!("{:?}", falls(&uplink)) };
+    assert!(at - fell_us < 220_000, "{}", at - fell_us);
+    assert!((100_000..140_000).contains(&rate_bps), "{rate_bps}");
+    assert!(
+        told(&uplink).is_some_and(|bps| (50_000..70_000).contains(&bps)),
+        "{:?}",
+        told(&uplink)
+    );
+    // The sender goes down, as it was told; a good deal was dropped, and a viewer wants a picture.
+    uplink.track.layers[0].packets = 1;
+    uplink.track.interval_us = 200_000;
+    let (source, encoding) = (uplink.source, 255);
+    uplink.world.apply(Command::RequestKeyframe { source, encoding });
+    uplink.play(1_000_000);
+    assert_eq!(asked(&uplink), asked_before, "answers would stand in the same queue");
+    let feedback = uplink.world.peers[publisher].heard.iter();
+    assert!(feedback.filter(|one| matches!(one, Heard::TransportCc(_))).count() > 50);
+    uplink.play(2_000_000);
+    assert!(asked(&uplink) > asked_before, "nothing waits any more");
+    assert!(told(&uplink).is_some_and(|bps| bps > 900_000_000), "{:?}", told(&uplink));
+    assert_eq!(falls(&uplink).len(), 1, "it is as narrow as before");
+    uplink.world.narrow_uplinks.get_mut(&publisher).unwrap().rate_bps = 3_000_000;
+    uplink.track.interval_us = 50_000;
+    uplink.play(3_000_000);
+    assert_eq!(falls(&uplink)[1..].iter().map(|fall| fall.1).collect::<Vec<_>>(), [0]);
 }

@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandwidth.uplink import (
+    BACK_GRACE_S,
     BELOW_SHARE,
+    FALL_WAIT_S,
     FIRST_WAIT_S,
     GRACE_S,
     MAX_WAIT_S,
+    NO_NEWS,
     OTHER_BPS,
     PROVEN_S,
     Carried,
     find_limit_bps,
     judge,
+    take_news,
 )
 
 STEP_S = 0.5
@@ -137,3 +141,23 @@ def test_the_limit_leaves_room_for_the_layers_below_and_for_sound() -> None:
         [160e3, np.nan, 0.0, 0.0],
     )
     assert limits.tolist() == [160e3 + BELOW_SHARE * 150e3, OTHER_BPS + 200e3, 0.0, 0.0]
+
+
+def test_news_of_a_line_counts_at_once_and_only_for_it() -> None:
+    before = Carried.start(2, 0.0)
+    fallen = take_news(50.0, [0, NO_NEWS], [2, 2], before)
+    assert fallen.limit.tolist() == [0, 2] and fallen.wait_s.tolist() == [FALL_WAIT_S, FIRST_WAIT_S]
+    rates = [(140_000.0, 0.0, 0.0), (150_000.0, 450_000.0, 900_000.0)]
+    judged = judge(50.5, STEP_S, rates, [2, 2], fallen)
+    assert judged.limit.tolist() == [0, 2] and judged.since_s.tolist()[0] == 50.0
+    assert judge(50.0 + FALL_WAIT_S, STEP_S, rates, [2, 2], judged).limit.tolist() == [1, 2]
+    back = take_news(60.0, [2, NO_NEWS], [2, 2], judged)
+    starved = [(150_000.0, 150_000.0, 0.0)]
+    line, moves = run(
+        lambda now_s, sent: starved[0], BACK_GRACE_S, top=2, carried=back.take([0]), from_s=60.0
+    )
+    assert moves == [] and line.limit.tolist() == [2]
+    _, moves = run(
+        lambda now_s, sent: starved[0], 10, top=2, carried=line, from_s=60.0 + BACK_GRACE_S
+    )
+    assert [limit for _, limit in moves] == [1]

@@ -19,6 +19,7 @@ AUDIO = (
     PayloadFormat(111, "opus", 48_000, 2),
 )
 TWCC = ExtMap(3, "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01")
+SEND_TIME = ExtMap(2, "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time")
 
 
 def section(direction: str, *, kind: str = "video") -> MediaDescription:
@@ -44,6 +45,13 @@ def test_a_placeholder_keeps_one_codec_and_its_extensions() -> None:
     media.payloads = VIDEO[1:2]
     assert make_lean(media, ()).payloads[0].fmtp == VIDEO[1].fmtp
     assert make_lean(section("inactive", kind="audio"), ()).payloads[0].fmtp == ""
+
+
+def test_only_the_first_section_of_a_kind_keeps_the_send_time() -> None:
+    media = section("inactive")
+    media.extensions = (TWCC, SEND_TIME)
+    assert make_lean(media, ()).extensions == (TWCC,)
+    assert make_lean(media, (), is_first=True).extensions == (TWCC, SEND_TIME)
 
 
 def test_a_section_in_use_keeps_what_flows_and_its_repair() -> None:

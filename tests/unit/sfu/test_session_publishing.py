@@ -183,6 +183,24 @@ def test_red_is_answered_first_when_policy_and_claim_allow_it() -> None:
     assert audio(TrackClaim(), allows=False) == ["opus"]
 
 
+def test_red_may_come_with_a_later_answer() -> None:
+    peer = Peer()
+
+    def formats(claim: TrackClaim) -> tuple[str, ...]:
+        return peer.offer("js_dual_publish_offer", lambda t: claim).media[1].formats
+
+    assert formats(TrackClaim(starts_red=False))[0] == "111"
+    peer.session.add_red("99")
+    assert not peer.session.has_pending and formats(TrackClaim())[0] == "111"
+    peer.session.add_red("1")
+    assert peer.session.has_pending and peer.session.needs_sections() == (0, 0)
+    assert formats(TrackClaim())[0] == "63" and not peer.session.has_pending
+    stereo = Peer()
+    stereo.offer("js_dual_publish_offer", lambda t: TrackClaim(starts_red=False, is_stereo=True))
+    stereo.session.add_red("1")
+    assert not stereo.session.has_pending, "it would be in vain"
+
+
 def test_feedback_is_a_subset_of_what_was_offered() -> None:
     video = Peer().offer("go_dual_publish_offer").media[1]
     assert set(video.payloads[0].feedback) == {

@@ -85,3 +85,16 @@ async def test_dtls_beyond_rate_or_queue_is_dropped(
     for _ in range(9):
         transport.handle_dtls(b"\x16data")
     assert registry.counters == {"dtls_queue_full": 2, "dtls_over_rate": 4}
+
+
+async def test_a_peers_line_that_falls_is_passed_on(transport: Transport) -> None:
+    heard: list[int] = []
+    transport.handle_uplink(120_000)
+    assert transport.has_fallen, "nobody has to listen"
+    transport.on_uplink = heard.append
+    transport.handle_uplink(0)
+    assert not transport.has_fallen
+    transport.handle_uplink(90_000)
+    await transport.close()
+    transport.handle_uplink(0)
+    assert heard == [0, 90_000], "not after the end"

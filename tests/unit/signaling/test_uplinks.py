@@ -8,7 +8,9 @@ import pytest
 from livekit.protocol import models, rtc
 from signaling_bench import ENCODING_ROW, TRANSPORT_ROW, Bench, Client
 
-from bandwidth.uplink import BELOW_SHARE, FIRST_WAIT_S, GRACE_S
+from bandwidth.uplink import BACK_GRACE_S, BELOW_SHARE, FALL_WAIT_S, FIRST_WAIT_S, GRACE_S
+from signaling.pages import PAGE_ATTRIBUTE
+from signaling.subscriptions import tell_layers
 from signaling.up_step import UpStep
 from signaling.uplinks import Uplinks
 
@@ -54,6 +56,8 @@ class Watch:
             source=source,
             is_video=True,
             encoding_count=3,
+            lowered_to=None,
+            line_news=-1,
             demand=SimpleNamespace(top=2),
         )
         self.tracks.append(track)
@@ -230,3 +234,89 @@ def test_the_service_looks_at_lines(bench: Bench) -> None:
     alice.publish("v", "video", rids=RIDS)
     bench.clock.advance(30)
     assert bench.service.snapshot()["rooms"] == 1
+
+
+class Fall:
+    """Alice's camera in its room, as it is, on a line that falls."""
+
+    def __init__(self, bench: Bench, *, is_page: bool = False, is_single: bool = True) -> None:
+        self.watch = Watch(bench, is_single=is_single)
+        self.client: Client = self.watch.alice.client
+        self.participant = self.watch.people[self.client.sid]
+        if is_page:
+            self.participant.grants.attributes[PAGE_ATTRIBUTE] = "1"
+        (track,) = (one for one in self.participant.tracks.values() if one.is_video)
+        del track.info.layers[:]
+        track.info.layers.extend(
+            models.VideoLayer(quality=quality, bitrate=rate_bps)
+            for quality, rate_bps in enumerate(ANNOUNCED)
+        )
+        self.track = self.watch.alice.track = track
+        self.watch.tracks = [track]
+        self.watch.now_s = bench.clock.now_s()
+        self.client.clear()
+
+    def tell(self, rate_bps: int) -> None:
+        self.watch.alice.transport.on_uplink(rate_bps)
+        self.watch.bench.clock.advance(0.1)
+
+    def enabled(self) -> list[bool]:
+        update = self.client.last("subscribed_quality_update")
+        return [one.enabled for one in update.subscribed_qualities]
+
+
+def test_a_page_whose_line_falls_is_ordered_to_the_lowest_layer_at_once(bench: Bench) -> None:
+    fall = Fall(bench, is_page=True)
+    fall.tell(120_000)
+    assert fall.enabled() == [True, False, False]
+    fall.watch.run(5, 60_000, 0, 0)
+    assert "media_sections_requirement" not in fall.client.kinds(), "an offer would fill its line"
+    assert fall.watch.alice.transport.uplink_limit_bps == 0, "it obeys"
+    fall.client.clear()
+    fall.tell(0)
+    assert fall.enabled() == [True, True, True]
+    fall.watch.run(BACK_GRACE_S, 150_000, 150_000, 30_000)
+    assert "media_sections_requirement" not in fall.client.kinds(), "its estimate grows slowly"
+    fall.watch.run(GRACE_S + 1, *STARVED)
+    assert asked(fall.watch) is fall.client
+
+
+def test_another_client_is_asked_for_the_offer_that_lets_us_pause_its_layers(bench: Bench) -> None:
+    fall = Fall(bench)
+    fall.tell(120_000)
+    assert fall.enabled() == [True, False, False], "it may know of dynacast"
+    asked(fall.watch).offer()
+    assert "a=simulcast:recv q;~h;~f" in fall.client.last("answer").sdp
+    fall.tell(0)
+    asked(fall.watch).offer()
+    assert "a=simulcast:recv q;h;f" in fall.client.last("answer").sdp
+
+
+def test_a_line_that_comes_back_in_part_is_tried_once_the_lowest_layer_is_full(
+    bench: Bench,
+) -> None:
+    fall = Fall(bench, is_page=True)
+    fall.tell(120_000)
+    fall.client.clear()
+    fall.watch.run(FALL_WAIT_S + 5, 60_000, 0, 0)
+    assert "subscribed_quality_update" not in fall.client.kinds()
+    fall.watch.run(1, 140_000, 0, 0)
+    assert fall.enabled() == [True, True, False]
+
+
+def test_what_was_told_of_a_line_stays_when_wishes_change(bench: Bench) -> None:
+    fall = Fall(bench, is_page=True)
+    fall.tell(120_000)
+    fall.tell(110_000)
+    assert fall.client.kinds().count("subscribed_quality_update") == 1
+    fall.client.clear()
+    tell_layers(fall.participant, fall.track)
+    assert fall.enabled() == [True, False, False]
+
+
+def test_where_no_offer_can_be_asked_for_a_limit_keeps_the_layers_off(bench: Bench) -> None:
+    fall = Fall(bench, is_single=False)
+    fall.tell(120_000)
+    fall.watch.run(1, 60_000, 0, 0)
+    assert fall.watch.alice.transport.uplink_limit_bps > 0
+    assert fall.enabled() == [True, False, False]

@@ -94,6 +94,8 @@ counters! {
     nacks_sent,
     /// RTCP datagrams sent a second time, to publishers on lossy lines.
     rtcp_repeated,
+    /// Times that a publisher's line fell far below what it had carried.
+    uplink_falls,
     /// Packets asked by subscribers.
     nacks_received,
     /// Retransmissions sent.

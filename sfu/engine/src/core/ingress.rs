@@ -56,6 +56,9 @@ impl Core {
                 self.timers.schedule(index, due);
             }
         }
+        if let Some(send_units) = view.extensions.abs_send_time {
+            self.watch_uplink(now, index, send_units, size);
+        }
         self.handle_media(now, index, data, view);
     }
 

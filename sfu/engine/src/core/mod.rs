@@ -28,6 +28,7 @@ mod speakers;
 mod taps;
 mod timers;
 mod transport;
+mod uplink;
 
 pub use counters::Counters;
 

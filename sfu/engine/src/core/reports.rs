@@ -11,6 +11,7 @@ use crate::wire::twcc_feedback::FeedbackHeader;
 
 use super::slab::Slab;
 use super::transport::{MAX_SSRCS, Transport};
+use super::uplink::limit_bps;
 use super::{Core, Counters, Egress, mark_dirty};
 
 /// Largest compound before sealing.
@@ -25,8 +26,6 @@ const FIRST_REPORT_US: Micros = 100_000;
 /// Time that a publisher's first sender report is waited for before ours is made up from arrivals.
 const REPORT_WAIT_US: Micros = 3_000_000;
 const MAX_BLOCKS: usize = 31;
-/// Told where a limit ended: more than any peer sends. A sender keeps the last one it was told.
-const NO_LIMIT_BPS: u64 = 1_000_000_000;
 
 /// Memory used again for every compound.
 #[derive(Debug, Default)]
@@ -148,7 +147,8 @@ impl Core {
             }
         }
         add_transport_cc(now, &mut compound, transport);
-        for at in 0..transport.sources.len() {
+        let is_held = transport.uplink_queue.holds_requests(now);
+        for at in 0..if is_held { 0 } else { transport.sources.len() } {
             let index = transport.sources[at];
             let Some(source) = self.sources.get_mut(index) else {
                 continue;
@@ -158,18 +158,6 @@ impl Core {
             }
         }
         compound.send(transport);
-    }
-
-    /// Takes the most that a peer should send; it hears of it now and with every report.
-    pub(super) fn limit_uplink(&mut self, now: Micros, id: u32, rate_bps: u32) -> Option<()> {
-        let index = self.transports.index(id)?;
-        let transport = self.transports.get_mut(index)?;
-        transport.uplink_limit_bps = Some(rate_bps);
-        if transport.report_due_us != Micros::MAX {
-            transport.report_due_us = transport.report_due_us.min(now);
-            self.schedule_transport(now, index);
-        }
-        Some(())
     }
 
     /// What our sender reports to a transport will say.
@@ -229,8 +217,12 @@ impl Core {
         if may_report {
             due = due.min(transport.arrivals.next_due_us().unwrap_or(Micros::MAX));
             due = due.min(transport.repeats.next_due_us().unwrap_or(Micros::MAX));
-            for source in transport.sources.iter().filter_map(|&at| self.sources.get(at)) {
-                due = due.min(source.next_request_us(now).unwrap_or(Micros::MAX));
+            if transport.uplink_queue.holds_requests(now) {
+                due = due.min(transport.uplink_queue.hold_ends_us().unwrap_or(Micros::MAX));
+            } else {
+                for source in transport.sources.iter().filter_map(|&at| self.sources.get(at)) {
+                    due = due.min(source.next_request_us(now).unwrap_or(Micros::MAX));
+                }
             }
         }
         if due != Micros::MAX {
@@ -283,10 +275,9 @@ fn add_receiver_reports(
 /// libwebrtc's send-side estimate stays below the receiver's, if it is told one
 /// (`send_side_bandwidth_estimation.cc`).
 fn add_limit(compound: &mut Compound<'_>, transport: &mut Transport) {
-    let Some(limit_bps) = transport.uplink_limit_bps else {
+    let Some(rate_bps) = limit_bps(transport) else {
         return;
     };
-    let rate_bps = if limit_bps == 0 { NO_LIMIT_BPS } else { u64::from(limit_bps) };
     let mut ssrcs = [0; MAX_SSRCS];
     let media = transport.bindings.iter().filter(|binding| !binding.is_rtx);
     let num_ssrcs = media.zip(&mut ssrcs).map(|(binding, ssrc)| *ssrc = binding.ssrc).count();
@@ -298,18 +289,23 @@ fn add_transport_cc(now: Micros, compound: &mut Compound<'_>, transport: &mut Tr
     // libwebrtc collapses its rate on feedback about SSRC 0 (Janus #2908).
     let media_ssrc = transport.bindings.first().map_or(0, |binding| binding.ssrc);
     let sender_ssrc = transport.own_ssrc;
+    let is_held = transport.uplink_queue.holds_requests(now);
     while transport.arrivals.next_due_us().is_some_and(|due| due <= now) {
+        // Taken out so that the compound may use the transport's keys meanwhile.
+        let mut arrivals = std::mem::take(&mut transport.arrivals);
+        if is_held {
+            arrivals.skip_missing();
+        }
         let header = FeedbackHeader {
             sender_ssrc,
             media_ssrc,
-            feedback_count: transport.arrivals.feedback_count,
-            base_seq_ext: transport.arrivals.base_seq_ext,
+            feedback_count: arrivals.feedback_count,
+            base_seq_ext: arrivals.base_seq_ext,
         };
-        // Taken out so that the compound may use the transport's keys meanwhile.
-        let mut arrivals = std::mem::take(&mut transport.arrivals);
         let mut written = None;
         compound.add(transport, |writer| {
-            written = writer.transport_cc(&header, arrivals.arrivals());
+            let told = if is_held { arrivals.unbroken() } else { arrivals.arrivals() };
+            written = writer.transport_cc(&header, told);
             written.is_some()
         });
         match written.filter(|_| media_ssrc != 0) {

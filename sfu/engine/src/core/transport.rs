@@ -9,6 +9,7 @@ use crate::media::limit::Limit;
 use crate::media::line_loss::LineLoss;
 use crate::media::source::Source;
 use crate::media::twcc::{ArrivalLog, SentHistory};
+use crate::media::uplink_queue::UplinkQueue;
 use crate::wire::rtp::RtpWriter;
 use crate::wire::srtp::{SrtpReceiver, SrtpSender};
 
@@ -113,6 +114,8 @@ pub struct Transport {
     pub arrivals: ArrivalLog,
     /// Of what it sends, lost on the way.
     pub uplink_loss: LineLoss,
+    /// What of that waits on its line.
+    pub uplink_queue: UplinkQueue,
     /// The most that it should send; 0 = no limit any more, `None` = there never was one.
     pub uplink_limit_bps: Option<u32>,
     /// RTCP that leaves a second time.
@@ -165,6 +168,7 @@ impl Transport {
             ntp: NtpOffset::default(),
             arrivals: ArrivalLog::default(),
             uplink_loss: LineLoss::default(),
+            uplink_queue: UplinkQueue::default(),
             uplink_limit_bps: None,
             repeats: Repeats::default(),
             sent: SentHistory::default(),

@@ -24,3 +24,4 @@ pub mod source;
 pub mod tap;
 pub mod timestamps;
 pub mod twcc;
+pub mod uplink_queue;

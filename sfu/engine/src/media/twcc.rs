@@ -79,6 +79,23 @@ impl ArrivalLog {
         }
     }
 
+    /// The first unbroken row of them.
+    pub fn unbroken(&self) -> &[Arrival] {
+        let arrivals = self.arrivals();
+        let is_next = |pair: &[Arrival]| pair[1].seq_ext == pair[0].seq_ext + 1;
+        let num_next = arrivals.windows(2).take_while(|pair| is_next(pair)).count();
+        &arrivals[..arrivals.len().min(num_next + 1)]
+    }
+
+    /// Of what is missing before the next arrival nothing will be told.
+    /// DEVIATION from draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1, by which feedback is
+    /// about every number: a libwebrtc sender sends again at once what is called lost
+    /// (`rtp_video_sender.cc`), and does so into the very queue that was too full for it.
+    pub fn skip_missing(&mut self) {
+        let first = self.arrivals().first().map_or(0, |arrival| arrival.seq_ext);
+        self.base_seq_ext = self.base_seq_ext.max(first);
+    }
+
     /// The first `count` arrivals were reported; the next feedback starts at `next_seq_ext`. Returns
     /// how many packets that report was about, and how many of them it called lost.
     pub fn on_reported(&mut self, count: usize, next_seq_ext: u64) -> (u64, u64) {

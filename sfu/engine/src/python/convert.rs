@@ -125,6 +125,9 @@ pub fn notice(py: Python<'_>, notice: Notice) -> PyResult<Py<PyAny>> {
         Notice::Core(Event::LineRestless { transport }) => {
             ("restless", transport.0).into_py_any(py)
         }
+        Notice::Core(Event::UplinkFell { transport, rate_bps }) => {
+            ("uplink", transport.0, rate_bps).into_py_any(py)
+        }
         Notice::Core(Event::KeyWanted { source, encoding }) => {
             ("key", source.0, encoding).into_py_any(py)
         }

@@ -3,7 +3,7 @@
 use aislecast_engine::api::{Codec, Micros, Payload};
 use aislecast_engine::wire::red::{RedBlock, TS_OFFSET_MAX, write_red};
 use aislecast_engine::wire::rtcp::SenderInfo;
-use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
+use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter, abs_send_time};
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 
 use super::{EXTENSIONS, Peer, World, payloads};
@@ -45,6 +45,8 @@ pub struct VideoTrack {
     pub answers_plis: bool,
     /// Packets carry mid and rid.
     pub says_who: bool,
+    /// Packets carry when they left.
+    pub says_when: bool,
     plis_seen: usize,
 }
 
@@ -78,6 +80,7 @@ impl VideoTrack {
             sends_reports: true,
             answers_plis: true,
             says_who: true,
+            says_when: false,
             plis_seen: 0,
         }
     }
@@ -183,6 +186,7 @@ impl VideoTrack {
                 mid: self.says_who.then_some(self.mid.as_bytes()),
                 rid: self.says_who.then_some(layer.rid.as_bytes()),
                 twcc: Some(self.twcc),
+                abs_send_time: self.says_when.then(|| abs_send_time(world.now)),
                 ..OutExtensions::default()
             };
             self.twcc = self.twcc.wrapping_add(1);

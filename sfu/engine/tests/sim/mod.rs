@@ -94,6 +94,8 @@ pub struct World {
     pub random: Random,
     /// By peer; the others have none.
     pub bottlenecks: BTreeMap<usize, Bottleneck>,
+    /// The same on the way up.
+    pub narrow_uplinks: BTreeMap<usize, Bottleneck>,
     /// So many of the next datagrams to the core get lost.
     pub num_to_lose: usize,
     flights: BinaryHeap<Flight>,
@@ -120,6 +122,7 @@ impl World {
             events: Vec::new(),
             random: Random(seed ^ 0xa15e),
             bottlenecks: BTreeMap::new(),
+            narrow_uplinks: BTreeMap::new(),
             num_to_lose: 0,
             flights: BinaryHeap::new(),
             num_flights: 0,
@@ -213,13 +216,19 @@ impl World {
 
     /// Sends a datagram of a peer through its link.
     pub fn send(&mut self, peer: usize, data: Vec<u8>) {
-        let (link, addr) = (self.peers[peer].uplink, self.peers[peer].addr);
+        let (mut link, addr) = (self.peers[peer].uplink, self.peers[peer].addr);
         if self.bottlenecks.get(&peer).is_some_and(|bottleneck| bottleneck.is_dead) {
             return;
         }
         if self.num_to_lose > 0 {
             self.num_to_lose -= 1;
             return;
+        }
+        if let Some(narrow) = self.narrow_uplinks.get_mut(&peer) {
+            let Some(took_us) = narrow.pass(self.now, data.len()) else {
+                return;
+            };
+            link.delay_us += took_us;
         }
         self.fly(link, To::Core, addr, data);
     }

@@ -73,6 +73,25 @@ fn what_was_sent_into_an_outage_is_not_called_lost() {
 }
 
 #[test]
+fn what_is_missing_may_be_passed_over_in_silence() {
+    let mut log = ArrivalLog::default();
+    [1, 2, 5, 7].iter().for_each(|&seq| log.on_packet(1000, seq));
+    let base = log.arrivals()[0].seq_ext;
+    let mut told = Vec::new();
+    while log.next_due_us().is_some() {
+        log.skip_missing();
+        let row: Vec<u64> = log.unbroken().iter().map(|one| one.seq_ext - base).collect();
+        assert_eq!(log.base_seq_ext.max(base) - base, row[0]);
+        let reported = log.on_reported(row.len(), base + row[row.len() - 1] + 1);
+        assert_eq!(reported, (row.len() as u64, 0), "nothing counts as lost");
+        told.push(row);
+    }
+    assert_eq!(told, [vec![0, 1], vec![4], vec![6]]);
+    log.skip_missing();
+    assert_eq!(log.base_seq_ext, base + 7);
+}
+
+#[test]
 fn joins_what_was_sent_with_what_was_reported() {
     let mut history = SentHistory::default();
     for step in 0..5 {
