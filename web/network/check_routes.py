@@ -220,6 +220,8 @@ class CheckRoutes:
             except TimeoutError:
                 # A line so slow, or a caller who reads nothing, gets no more.
                 _cut(request)
+            except ConnectionError:
+                pass  # the browser's time was over first
             return response
 
     async def handle_up(self, request: web.Request) -> web.Response:
@@ -237,7 +239,8 @@ class CheckRoutes:
                         if size >= UP_BYTES:
                             break
                     is_whole = request.content.at_eof()
-            except TimeoutError:
+            except (TimeoutError, ConnectionError):
+                # Late, or the browser's time was over first.
                 check.note_up(size, self._now_s() - started_s)
         response = web.json_response(
             {"bytes": size, "duration_ms": round(check.up_s * 1000), "kbps": check.up_kbps}

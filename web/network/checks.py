@@ -25,8 +25,8 @@ MAX_PINGS: Final = 40
 MAX_CHECKS: Final = 500
 MAX_STREAMS: Final = 12
 """At once, of all checks: they must not take the line of those who are in a call."""
-MAX_CALLER_STREAMS: Final = 3
-"""At once, of one address: a check runs one at a time, so this is a shop with three phones."""
+MAX_CALLER_STREAMS: Final = 6
+"""At once, of one address: a check has one each way, so this is a shop with three phones."""
 RETRY_S: Final = 5.0
 STARTS: Final = {"burst": 5.0, "per_s": 0.1}
 

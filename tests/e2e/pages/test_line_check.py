@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -62,6 +63,76 @@ async def test_a_meeting_is_not_advised_what_only_walks_have(host, person) -> No
     await guest.page.wait_for_selector("#check-words:has-text('网络较弱')", timeout=20_000)
     words = await guest.page.inner_text("#check-words")
     assert words == "网络较弱，可以开始，画面会小一些、慢一些"
+
+
+CHECK_S = 6.0
+
+
+async def check(guest: Any) -> tuple[str, float]:
+    """Press, and read the words; how many seconds that took, by the page's own clock."""
+    found = await guest.page.evaluate(
+        """() => new Promise((done) => {
+          const words = document.getElementById("check-words");
+          const bar = document.getElementById("check-bar");
+          const [began, running] = [performance.now(), "正在查网络"];
+          let hasMoved = false;
+          document.getElementById("check").click();
+          const timer = setInterval(() => {
+            hasMoved ||= !bar.hidden && bar.value > 0.2;
+            if (!words.textContent || words.textContent.includes(running)) return;
+            clearInterval(timer);
+            done([words.textContent, (performance.now() - began) / 1000, hasMoved, bar.hidden]);
+          }, 20);
+        })"""
+    )
+    words, seconds, has_moved, is_hidden = found
+    assert is_hidden and (has_moved or seconds < 2), "progress is shown while it runs"
+    return words, seconds
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "down_kbps", "up_kbps", "expected"),
+    [
+        (60, 8_000, 8_000, "网络很好"),
+        (300, 400, 250, "网络较弱"),
+        (1000, 60, 40, "网络很弱"),
+    ],
+)
+async def test_the_check_is_over_in_time_however_bad_the_line(
+    host, person, latency_ms: int, down_kbps: int, up_kbps: int, expected: str
+) -> None:
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "张敏"))
+    session = await guest.page.context.new_cdp_session(guest.page)
+    line = {
+        "offline": False,
+        "latency": latency_ms,
+        "downloadThroughput": down_kbps * 125,
+        "uploadThroughput": up_kbps * 125,
+    }
+    await session.send("Network.emulateNetworkConditions", line)
+    words, seconds = await check(guest)
+    await session.detach()
+    assert seconds < CHECK_S + 0.5
+    assert expected in words, (words, seconds)
+
+
+@pytest.mark.parametrize("silent", ["ping", "down", "up", "ping|down|up|result", ""])
+async def test_a_server_that_does_not_answer_is_not_waited_for(host, person, silent: str) -> None:
+    guest = await person(phone=True)
+    await guest.goto(await host.invite("guest", "张敏"))
+
+    async def answer_late(route: Route) -> None:
+        await asyncio.sleep(15)
+        await route.abort()
+
+    path = f"/api/network-check/[^/]+/({silent})$" if silent else "/api/network-check$"
+    await guest.page.route(re.compile(path), answer_late)
+    words, seconds = await check(guest)
+    assert seconds < CHECK_S + 0.5
+    # What is known counts: one way alone, or that nothing comes through.
+    assert ("网络没通" in words) == (silent not in ("ping", "down", "up")), words
+    await guest.page.unroute_all(behavior="ignoreErrors")
 
 
 async def test_entering_does_not_wait_for_the_check(host, person) -> None:

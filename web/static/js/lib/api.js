@@ -44,13 +44,14 @@ async function send(path, options) {
  * @param {"GET" | "POST" | "DELETE" | "PATCH"} method
  * @param {string} path
  * @param {object} [body]
+ * @param {AbortSignal} [signal] given up as if offline
  * @returns {Promise<any>}
  */
-export async function call(method, path, body) {
+export async function call(method, path, body, signal) {
   /** @type {Record<string, string>} */
   const headers = { "X-Requested-With": "aislecast" };
   if (body) headers["Content-Type"] = "application/json";
-  const response = await send(path, { method, headers, body: body && JSON.stringify(body) });
+  const response = await send(path, { method, headers, body: body && JSON.stringify(body), signal });
   const text = await response.text();
   let answer = {};
   try {
@@ -70,7 +71,7 @@ export async function pictureUrl(path) {
 }
 
 export const get = (/** @type {string} */ path) => call("GET", path);
-export const post = (/** @type {string} */ path, /** @type {object} */ body = {}) => call("POST", path, body);
+export const post = (/** @type {string} */ path, /** @type {object} */ body = {}, /** @type {AbortSignal | undefined} */ signal = undefined) => call("POST", path, body, signal);
 export const remove = (/** @type {string} */ path) => call("DELETE", path);
 
 /** A path part. @param {string} value */

@@ -4,7 +4,9 @@ import { ApiError } from "../lib/api.js";
 import { byId, setText } from "../lib/dom.js";
 import { adviceWords } from "../lib/lines.js";
 import { t } from "../lib/page.js";
-import { checkLine } from "./check.js";
+import { CHECK_MS, checkLine } from "./check.js";
+
+const BAR_MS = 200;
 
 /**
  * @param {boolean} isWalk
@@ -14,6 +16,7 @@ import { checkLine } from "./check.js";
 export function offerCheck(isWalk, onAdvice) {
   const button = /** @type {HTMLButtonElement} */ (byId("check"));
   const words = byId("check-words");
+  const bar = /** @type {HTMLProgressElement} */ (byId("check-bar"));
   /** @type {AbortController | null} */
   let running = null;
 
@@ -22,6 +25,10 @@ export function offerCheck(isWalk, onAdvice) {
     const mine = running = new AbortController();
     button.setAttribute("aria-busy", "true");
     setText(words, t("check.running"));
+    const began = performance.now();
+    const moving = setInterval(() => { bar.value = (performance.now() - began) / CHECK_MS; }, BAR_MS);
+    bar.value = 0;
+    bar.hidden = false;
     try {
       const { usual, ...now } = await checkLine(mine.signal);
       const isUsual = !usual || usual.grade === now.grade;
@@ -33,6 +40,8 @@ export function offerCheck(isWalk, onAdvice) {
       setText(words, mine.signal.aborted ? "" : error instanceof ApiError && error.code !== "offline" ? t("check.later") : t("check.failed"));
     } finally {
       running = null;
+      clearInterval(moving);
+      bar.hidden = true;
       button.removeAttribute("aria-busy");
       setText(/** @type {Element} */ (button.querySelector("span")), t("check.again"));
     }
