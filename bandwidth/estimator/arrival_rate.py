@@ -100,9 +100,6 @@ def measure_arrivals(
     smooth, variance = _smooth(
         arrivals.smooth_bps[slots], arrivals.variance[slots], raw, is_first, constants
     )
-    # What comes while packets wait is what the line carries: far less than before is no outlier.
-    has_fallen = waits & (raw < constants.rate_jump * arrivals.smooth_bps[slots])
-    smooth = np.where(has_fallen, raw, smooth)
     arrivals.smooth_bps[slots] = np.where(is_full, smooth, arrivals.smooth_bps[slots])
     arrivals.variance[slots] = np.where(is_full, variance, arrivals.variance[slots])
     is_new = is_full | ~has | (span_us < 0)

@@ -55,7 +55,7 @@ class Constants:
 
     # Lost reports.
     hole_beats: float = 3.0
-    hole_min_us: float = 50_000.0
+    hole_min_us: float = 35_000.0
     hole_max_beat_us: float = 45_000.0
     beat_down: float = 0.3
     beat_up: float = 0.01
