@@ -161,7 +161,8 @@ class SessionState:
             groups=(Group("BUNDLE", tuple(section.mid for section in live)),),
             is_ice_lite=True,
             allows_mixed_extmap=True,
-            msid_semantic="WMS *",
+            # Of before unified plan: every byte of a lean answer counts.
+            msid_semantic="" if self.is_lean else "WMS *",
         )
 
     def note_remote_ssrcs(self, media: MediaDescription) -> None:

@@ -52,6 +52,22 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_the_upgrade_carries_no_header_that_nobody_needs(rig: Rig) -> None:
+    """With `join` and `answer` behind it, it has to fit three packets."""
+    async with rig.client.get(
+        "/rtc",
+        params={**GOOD, "access_token": make_token(room_join=True, room="r")},
+        headers={
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+        },
+    ) as answer:
+        assert answer.status == 101
+        assert sorted(answer.headers) == ["Connection", "Sec-WebSocket-Accept", "Upgrade"]
+
+
 async def test_join_answer_comes_first_and_frames_go_both_ways(rig: Rig) -> None:
     ws = await rig.connect()
     first = rtc.SignalResponse.FromString(await ws.receive_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -95,6 +96,12 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add security headers, and CORS where API clients call (a signal on every response)."""
     headers = response.headers
+    if response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        # No document follows that they could protect, and with the first messages behind it the
+        # answer to a WebSocket has to fit three packets.
+        headers.pop("Date", None)
+        headers.pop("Server", None)
+        return
     headers["Server"] = "aislecast"
     headers.setdefault("X-Content-Type-Options", "nosniff")
     # Links hold codes: no other site may learn the address somebody came from.
