@@ -38,6 +38,7 @@ from web.network.past_routes import PastRoutes
 from web.network.store import LineStore, NewSample, Person
 from web.people.invites import Invites
 from web.people.roles import Role
+from web.rooms.catalogue import RoomCatalogue
 from web.server.app import build_app
 from web.settings.database import Database
 
@@ -95,10 +96,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     signaling: Any = FakeSignaling()
     access = Access(HostSessions("key", wall_s=time.time), signaling, failures=failures)
     store, invites = LineStore(database), Invites(database, wall_s=time.time)
-    passports = Passports(store, wall_s=time.time)
+    place_of = RoomCatalogue(database, wall_s=time.time).place_of
+    passports = Passports(store, place_of=place_of, wall_s=time.time)
     lines = LineRoutes(store, access, passports=passports)
     checks = NetworkChecks(now_s=time.monotonic)
-    routes = CheckRoutes(checks, invites, access, passport=passports.of, now_s=time.monotonic)
+    routes = CheckRoutes(checks, invites, access, usual=passports.usual, now_s=time.monotonic)
     past = PastRoutes(store, access, title_of=title_of)
     operations = [*lines.operations(), *past.operations(), *routes.operations()]
     app = build_app(operations, [], is_behind_proxy=False)

@@ -18,10 +18,16 @@ from web.cameras.pulls import CameraOpener, camera_config
 from web.cameras.routes import CameraRoutes
 from web.cameras.store import CameraStore
 from web.http.rates import RateLimit
+from web.network.check_routes import CheckRoutes
+from web.network.checks import NetworkChecks
+from web.network.history_routes import LineRoutes
+from web.network.passports import Passports
+from web.network.store import LineStore
 from web.people.entrance import Entrance
 from web.people.invites import Invites
 from web.people.routes import PeopleRoutes
 from web.rooms.catalogue import RoomCatalogue
+from web.rooms.place_routes import PlaceRoutes
 from web.rooms.routes import RoomRoutes
 from web.server.app import build_app
 from web.settings.database import Database
@@ -57,6 +63,7 @@ class Rig:
 
     Attributes:
         pulls: cameras that were opened.
+        lines: what is remembered of lines.
     """
 
     def __init__(
@@ -65,11 +72,13 @@ class Rig:
         signaling: FakeSignaling,
         pulls: list[FakePull],
         places: CameraPlaces,
+        lines: LineStore,
     ) -> None:
         self.client = client
         self.signaling = signaling
         self.pulls = pulls
         self.places = places
+        self.lines = lines
 
     async def call(self, method: str, path: str, body: object = None, *, token: str = "", **more):
         """Call the API; returns the status with the JSON or the text."""
@@ -113,9 +122,13 @@ async def run_rig(folder: Path) -> AsyncIterator[Rig]:
     opener = FakeOpener()
     places = CameraPlaces(store, signaling, opener)
     places.start()
+    invites = Invites(database, wall_s=time.time)
+    lines = LineStore(database)
+    passports = Passports(lines, place_of=catalogue.place_of, wall_s=time.time)
+    checks = NetworkChecks(now_s=time.monotonic)
     people = PeopleRoutes(
         access=access,
-        invites=Invites(database, wall_s=time.time),
+        invites=invites,
         entrance=Entrance(signaling, api_key=API_KEY, seat_key=b"seat", wall_s=time.time),
         catalogue=catalogue,
         joins=RateLimit(burst=20, per_s=0.001, clock=time.monotonic),
@@ -123,12 +136,17 @@ async def run_rig(folder: Path) -> AsyncIterator[Rig]:
     operations = [
         *people.operations(),
         *RoomRoutes(signaling, catalogue, access).operations(),
+        *PlaceRoutes(catalogue, access).operations(),
+        *LineRoutes(lines, access, passports=passports).operations(),
+        *CheckRoutes(
+            checks, invites, access, usual=passports.usual, now_s=time.monotonic
+        ).operations(),
         *CameraRoutes(store, places, catalogue, access).operations(),
         *TwirpRoutes(signaling, failures=failures).operations(),
     ]
     app = build_app(operations, [add_faulty], is_behind_proxy=False)
     async with TestClient(TestServer(app)) as client:
-        yield Rig(client, signaling, opener.pulls, places)
+        yield Rig(client, signaling, opener.pulls, places, lines)
     await places.close()
     await database.close()
 

@@ -76,7 +76,7 @@ RESULT_SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-GetPassport = Callable[..., Awaitable[Passport]]
+GetUsual = Callable[..., Awaitable[Passport | None]]
 
 
 class CheckRoutes:
@@ -92,14 +92,14 @@ class CheckRoutes:
         invites: Invites,
         access: Access,
         *,
-        passport: GetPassport,
+        usual: GetUsual,
         now_s: Callable[[], float],
     ) -> None:
-        """Take the parts; `passport(room, name=…)` tells how a line usually is."""
+        """Take the parts; `usual` tells how a line usually is, as `Passports.usual`."""
         self._checks = checks
         self._invites = invites
         self._access = access
-        self._passport = passport
+        self._usual_of = usual
         self._now_s = now_s
         # Nothing between us and the browser can make random bytes smaller.
         self._block = secrets.token_bytes(BLOCK_BYTES)
@@ -177,17 +177,15 @@ class CheckRoutes:
         """Begin a check."""
         self._checks.admit(caller_address(request))
         body = await read_json(request, BEGIN)
-        room = name = ""
+        room, name, is_walker = "", "", False
         if code := body.get("code"):
             invite = await self._invites.find(code)
             if invite is None:
                 raise Problem(404, "link_gone", "This link does not work any more.")
-            name = invite.name
-            # Without a name it is known only of walkers that they stand in the store.
-            room = invite.room if name or invite.role is Role.WALKER else ""
+            room, name, is_walker = invite.room, invite.name, invite.role is Role.WALKER
         else:
             self._access.identify(request)
-        check_id = self._checks.begin(room=room, name=name)
+        check_id = self._checks.begin(room=room, name=name, is_walker=is_walker)
         answer = {
             "id": check_id,
             "down_ms": DOWN_S * 1000,
@@ -267,10 +265,8 @@ class CheckRoutes:
     async def _usual(self, check: Check) -> dict[str, str] | None:
         if not check.room:
             return None
-        passport = await self._passport(check.room, name=check.name)
-        if passport.advice.grade == "unknown":
-            return None
-        return show_advice(passport.advice)
+        passport = await self._usual_of(check.room, name=check.name, is_walker=check.is_walker)
+        return None if passport is None else show_advice(passport.advice)
 
     def _take(self, request: web.Request, kind: str) -> Check:
         return self._checks.take(request.match_info["id"], kind)

@@ -38,6 +38,7 @@ class Check:
     Attributes:
         room: what it is for; "" = no room.
         name: whose line, where that is known.
+        is_walker: who checks is about to walk a store.
         expires_s: monotonic.
         left: what may still be asked for, by kind.
         up_kbps: as measured here, None before.
@@ -46,6 +47,7 @@ class Check:
 
     room: str
     name: str
+    is_walker: bool
     expires_s: float
     left: dict[str, int] = field(
         default_factory=lambda: {"down": 1, "up": 1, "ping": MAX_PINGS, "result": 1}
@@ -85,7 +87,7 @@ class NetworkChecks:
             self.refused += 1
             raise too_many(wait_s)
 
-    def begin(self, *, room: str = "", name: str = "") -> str:
+    def begin(self, *, room: str = "", name: str = "", is_walker: bool = False) -> str:
         """Allow one check, of a caller who was admitted, and return its id.
 
         Raises:
@@ -95,7 +97,7 @@ class NetworkChecks:
         if len(self._checks) >= MAX_CHECKS:
             raise self._busy()
         check_id = secrets.token_urlsafe(16)
-        self._checks[check_id] = Check(room, name, self._now_s() + LIFETIME_S)
+        self._checks[check_id] = Check(room, name, is_walker, self._now_s() + LIFETIME_S)
         return check_id
 
     def take(self, check_id: str, kind: str) -> Check:

@@ -159,7 +159,7 @@ class LineRoutes:
                 "GET",
                 "/api/places/{place}/network",
                 self.handle_place,
-                "A place's network passport; a place is a room, seen from those who walk in it",
+                "A network passport: of who walks in a room, or in any room of its store",
                 "network",
                 query={
                     "name": "of one person, as in an invitation, instead of all walkers",

@@ -157,11 +157,13 @@ class LineStore:
             lambda connection: _read_quality(connection, room, session)
         )
 
-    async def place(self, room: str, role: str, name: str, since_s: float) -> list[Sample]:
-        """The latest samples of people in a room: of a role, or of everybody with a name."""
+    async def place(
+        self, rooms: Sequence[str], role: str, name: str, since_s: float
+    ) -> list[Sample]:
+        """The latest samples of people in some rooms: of a role, or of everybody with a name."""
         who, value = ("name", name) if name else ("role", role)
         return await self._database.read(
-            lambda connection: _read_place(connection, room, who, value, since_s)
+            lambda connection: _read_place(connection, rooms, who, value, since_s)
         )
 
 
@@ -208,16 +210,18 @@ def _read_person(connection: sqlite3.Connection, person: int, most: int) -> list
 
 
 def _read_place(
-    connection: sqlite3.Connection, room: str, who: str, value: str, since_s: float
+    connection: sqlite3.Connection, rooms: Sequence[str], who: str, value: str, since_s: float
 ) -> list[Sample]:
     """Session by session, newest first, until there are enough.
 
-    A room lives one session after the other, so what is left out is older than what is taken, and a
+    A store is walked once after the other, so what is left out is older than what is taken, and a
     year of calls is not sorted for the sake of its last days.
     """
     found: list[Sample] = []
     sessions = connection.execute(
-        "SELECT id FROM line_sessions WHERE room = ? ORDER BY started_at_s DESC, id", (room,)
+        f"SELECT id FROM line_sessions WHERE room IN ({', '.join('?' * len(rooms))})"
+        " ORDER BY started_at_s DESC, id",
+        tuple(rooms),
     )
     for (session,) in sessions:
         rows = connection.execute(

@@ -36,6 +36,15 @@ class SharedReplay:
     """Lets the browser that asked play this recording and nothing else."""
 
 
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """How the line usually is where somebody is about to film."""
+
+    grade: str
+    advice: str
+    """Keys of the words, `network.grade.…` and `network.advice.…`."""
+
+
 class PageBackend(Protocol):
     """The server as the pages see it; the composition root hands one in."""
 
@@ -44,6 +53,9 @@ class PageBackend(Protocol):
 
     async def invite(self, code: str) -> InviteView | None:
         """Return the invitation behind a link, or None if it is unknown, used up or withdrawn."""
+
+    async def usual(self, room: str, name: str) -> Usual | None:
+        """Return how the line of a walker usually is; None if that is not known, or not soon."""
 
     async def room_title(self, room: str) -> str:
         """Return what to call a room on a page; its name if it has no title."""

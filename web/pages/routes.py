@@ -69,7 +69,7 @@ class Pages:
         if invite is None:
             return self._renderer.page(request, "no_link.html", status=404, kind="nolink")
         if invite.role == "walker":
-            return self._walk_page(request, invite, is_host=False)
+            return await self._walk_page(request, invite, is_host=False)
         return self._room_page(request, invite, is_host=False)
 
     async def room(self, request: web.Request) -> web.Response:
@@ -84,7 +84,8 @@ class Pages:
         host = self._backend.host_name(request)
         if host is None:
             return self._sign_in(request, status=401)
-        return self._walk_page(request, await self._own(request, host, "walker"), is_host=True)
+        own = await self._own(request, host, "walker")
+        return await self._walk_page(request, own, is_host=True)
 
     async def recordings(self, request: web.Request) -> web.Response:
         """The list of recordings."""
@@ -160,7 +161,7 @@ class Pages:
             leads=invite.role == "host",
         )
 
-    def _walk_page(
+    async def _walk_page(
         self, request: web.Request, invite: InviteView, *, is_host: bool
     ) -> web.Response:
         return self._renderer.page(
@@ -169,6 +170,7 @@ class Pages:
             texts=_WALK_TEXTS,
             data=self._entrance(invite, is_host),
             invite=invite,
+            usual=await self._backend.usual(invite.room, invite.name),
         )
 
     def _entrance(self, invite: InviteView, is_host: bool) -> dict[str, Any]:

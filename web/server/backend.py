@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 from aiohttp import web
 
 from web.access.sessions import HostSessions
-from web.pages.backend import InviteView, SharedReplay
+from web.network.passports import Passports
+from web.pages.backend import InviteView, SharedReplay, Usual
 from web.people.invites import Invites
 from web.recordings.shares import Shares
 from web.rooms.catalogue import RoomCatalogue
+
+USUAL_WAIT_S: Final = 0.5
+"""A page does not wait longer for what is only advice."""
 
 
 class Backend:
@@ -24,6 +30,7 @@ class Backend:
         invites: Invites,
         catalogue: RoomCatalogue,
         shares: Shares,
+        passports: Passports,
         recording_title: Callable[[str], Awaitable[str | None]],
     ) -> None:
         """Take the parts."""
@@ -31,6 +38,7 @@ class Backend:
         self._invites = invites
         self._catalogue = catalogue
         self._shares = shares
+        self._passports = passports
         self._recording_title = recording_title
 
     def host_name(self, request: web.Request) -> str | None:
@@ -46,6 +54,17 @@ class Backend:
         return InviteView(
             code=code, room=found.room, title=title, role=found.role.value, name=found.name
         )
+
+    async def usual(self, room: str, name: str) -> Usual | None:
+        """Return how the line of a walker usually is."""
+        try:
+            async with asyncio.timeout(USUAL_WAIT_S):
+                passport = await self._passports.usual(room, name=name, is_walker=True)
+        except TimeoutError:
+            return None
+        if passport is None:
+            return None
+        return Usual(passport.advice.grade, passport.advice.advice)
 
     async def room_title(self, room: str) -> str:
         """Return what to call a room."""

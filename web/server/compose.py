@@ -109,6 +109,7 @@ class Server:
             invites=self.parts.invites,
             catalogue=self.parts.catalogue,
             shares=self.parts.shares,
+            passports=self.parts.passports,
             recording_title=self._recording_title,
         )
         return build_app(

@@ -21,6 +21,7 @@ from web.http.rates import RateLimit
 from web.network.checks import NetworkChecks
 from web.network.history import LineHistory
 from web.network.load import LoadMeter
+from web.network.passports import Passports
 from web.network.store import LineStore
 from web.people.entrance import Entrance
 from web.people.invites import Invites
@@ -64,6 +65,7 @@ class Parts:
     recording: RecordingControl
     shares: Shares
     line_store: LineStore
+    passports: Passports
     lines: LineHistory
     checks: NetworkChecks
     whip: WhipRoutes
@@ -119,6 +121,7 @@ def build_parts(settings: Settings, secret: Secrets, *, version: str) -> Parts:
         recording=RecordingControl(recorder, signaling, catalogue),
         shares=Shares(database, key=secret.seal_key, wall_s=time.time),
         line_store=line_store,
+        passports=Passports(line_store, place_of=catalogue.place_of, wall_s=time.time),
         lines=LineHistory(
             line_store, signaling.hooks, load=load, wall_s=time.time, now_s=time.monotonic
         ),

@@ -9,7 +9,6 @@ from web.cameras.routes import CameraRoutes
 from web.http.operations import Operation
 from web.network.check_routes import CheckRoutes
 from web.network.history_routes import LineRoutes
-from web.network.passports import Passports
 from web.network.past_routes import PastRoutes
 from web.ops.certificates import Certificates
 from web.ops.health import Health
@@ -17,6 +16,7 @@ from web.ops.metrics import MetricsRoutes, ServerCollector
 from web.people.hands import HandRoutes
 from web.people.routes import PeopleRoutes
 from web.recordings.routes import RecordingRoutes
+from web.rooms.place_routes import PlaceRoutes
 from web.rooms.routes import RoomRoutes
 from web.rtc.routes import RtcRoutes
 from web.server.addresses import Addresses
@@ -52,11 +52,10 @@ def build_operations(
         parts.shares,
         public_url=addresses.link_base,
     )
-    passports = Passports(parts.line_store, wall_s=time.time)
-    lines = LineRoutes(parts.line_store, parts.access, passports=passports)
+    lines = LineRoutes(parts.line_store, parts.access, passports=parts.passports)
     past = PastRoutes(parts.line_store, parts.access, title_of=parts.catalogue.title)
     checks = CheckRoutes(
-        parts.checks, parts.invites, parts.access, passport=passports.of, now_s=time.monotonic
+        parts.checks, parts.invites, parts.access, usual=parts.passports.usual, now_s=time.monotonic
     )
     operations = [
         *Health(is_draining, parts.version).operations(),
@@ -66,6 +65,7 @@ def build_operations(
         *people.operations(),
         *hands.operations(),
         *RoomRoutes(parts.signaling, parts.catalogue, parts.access).operations(),
+        *PlaceRoutes(parts.catalogue, parts.access).operations(),
         *CameraRoutes(parts.cameras, parts.places, parts.catalogue, parts.access).operations(),
         *recordings.operations(),
         *lines.operations(),

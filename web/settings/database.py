@@ -53,6 +53,10 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     """,
     "ALTER TABLE line_samples ADD COLUMN up_step TEXT NOT NULL DEFAULT 'full';",
+    """
+    ALTER TABLE rooms ADD COLUMN place TEXT NOT NULL DEFAULT '';
+    CREATE INDEX rooms_by_place ON rooms (place, created_at_s);
+    """,
 )
 """Applied in order; `user_version` counts those that are done. Never edit one that was released."""
 

@@ -7,27 +7,10 @@ import time
 import pytest
 from playwright.async_api import Route
 from testkit.axe import violations
+from testkit.weak_phone import LAYERS, LINE
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# The line as the browser would measure it, in the hands of the test.
-_LINE = """
-globalThis.carriesBps = 2_000_000;
-const measure = RTCRtpSender.prototype.getStats;
-RTCRtpSender.prototype.getStats = async function () {
-  if (this.track?.kind === "video" || globalThis.filmed === this) globalThis.filmed = this;
-  const rows = new Map();
-  for (const [id, row] of await measure.call(this)) {
-    const isPath = row.type === "candidate-pair";
-    rows.set(id, isPath ? { ...row, availableOutgoingBitrate: carriesBps } : row);
-  }
-  return rows;
-};
-"""
-_LAYERS = """
-() => filmed.getParameters().encodings
-  .filter((layer) => layer.active).map((layer) => [layer.rid, layer.maxFramerate])
-"""
 _KEEP_SAID = """
 addEventListener("DOMContentLoaded", () => {
   globalThis.said = [];
@@ -163,32 +146,32 @@ async def test_what_the_server_switched_off_stays_off(person) -> None:
 
 async def test_shelf_mode_sends_one_sharp_slow_picture_and_back(host, person) -> None:
     rep = await person(phone=True)
-    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(LINE)
     await rep.enter(await host.invite("walker", "王芳"))
-    await rep.until(f"() => globalThis.filmed && ({_LAYERS})().length > 1")
+    await rep.until(f"() => globalThis.filmed && ({LAYERS})().length > 1")
     await rep.tap("#more")
     await rep.tap(".menu-item:has-text('货架模式')")
     await rep.page.wait_for_selector("#line:has-text('价签更清楚')")
-    await rep.until(f"() => JSON.stringify(({_LAYERS})().map(([rid]) => rid)) === '[\"f\"]'")
-    assert (await rep.page.evaluate(_LAYERS))[0][1] <= 8
+    await rep.until(f"() => JSON.stringify(({LAYERS})().map(([rid]) => rid)) === '[\"f\"]'")
+    assert (await rep.page.evaluate(LAYERS))[0][1] <= 8
     assert await rep.page.evaluate("filmed.track.contentHint") == "text"
     await host.until_seen('.tile[data-kind="walk"] video')
     await rep.show_tools()
     await rep.tap("#more")
     await rep.tap(".menu-item:has-text('回到普通画面')")
-    await rep.until(f"() => ({_LAYERS})().length > 1")
+    await rep.until(f"() => ({LAYERS})().length > 1")
     assert await rep.page.evaluate("filmed.track.contentHint") == "detail"
 
 
 async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, person) -> None:
     rep = await person(phone=True)
-    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(LINE)
     await rep.enter(await host.invite("walker", "王芳"))
     await host.until_seen('.tile[data-kind="walk"] video')
     await rep.page.evaluate("carriesBps = 30_000")
     await rep.page.wait_for_selector("#line:has-text('画面先传不出去，声音照常')")
     await rep.page.wait_for_selector('#quality[data-level="0"]')
-    assert await rep.page.evaluate(_LAYERS) == []
+    assert await rep.page.evaluate(LAYERS) == []
     # HQ keeps the last picture, and is told how old it is.
     await host.page.wait_for_selector('.tile[data-kind="walk"] .tile-age:has-text("秒前")')
     assert await host.page.locator(".tile.dark-tile").count() == 0
@@ -205,10 +188,10 @@ async def test_a_line_for_sound_only_says_so_and_the_picture_comes_back(host, pe
 
 async def test_every_rung_has_its_own_words(host, person) -> None:
     rep = await person(phone=True)
-    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(LINE)
     await rep.page.add_init_script(_KEEP_SAID)
     await rep.enter(await host.invite("walker", "王芳"))
-    await rep.until(f"() => globalThis.filmed && ({_LAYERS})().length === 3")
+    await rep.until(f"() => globalThis.filmed && ({LAYERS})().length === 3")
     assert await rep.page.evaluate("said.filter(Boolean)") == [], "a good start needs no words"
     for carries_bps, words, level in (
         (300_000, "网络有点弱，总部看到的画面小一些", 2),
@@ -245,7 +228,7 @@ async def test_better_is_said_only_of_what_has_held(host, person) -> None:
 
 async def test_in_shelf_mode_the_picture_gets_slower_not_smaller(host, person) -> None:
     rep = await person(phone=True)
-    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(LINE)
     await rep.page.add_init_script(_KEEP_SAID)
     await rep.page.route("**/api/network-check/*/result", answer_weak)
     await rep.goto(await host.invite("walker", "王芳"))
@@ -256,7 +239,7 @@ async def test_in_shelf_mode_the_picture_gets_slower_not_smaller(host, person) -
     await rep.tap("#enter-shelf")
     await rep.until_in()
     await rep.page.wait_for_selector("#line:has-text('价签更清楚')")
-    await rep.until(f"() => globalThis.filmed && JSON.stringify(({_LAYERS})()) === '[[\"f\",8]]'")
+    await rep.until(f"() => globalThis.filmed && JSON.stringify(({LAYERS})()) === '[[\"f\",8]]'")
     assert await rep.page.evaluate("filmed.track.contentHint") == "text"
     await host.until_seen('.tile[data-kind="walk"] video')
     await rep.page.evaluate("carriesBps = 300_000")
@@ -268,7 +251,7 @@ async def test_in_shelf_mode_the_picture_gets_slower_not_smaller(host, person) -
 
 async def test_hq_sees_and_reads_that_the_reps_line_is_too_slow(host, person) -> None:
     rep = await person(phone=True)
-    await rep.page.add_init_script(_LINE)
+    await rep.page.add_init_script(LINE)
     await rep.enter(await host.invite("walker", "王芳"))
     await host.until_seen('.tile[data-kind="walk"] video')
     await rep.page.evaluate("carriesBps = 30_000")

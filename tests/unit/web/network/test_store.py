@@ -94,7 +94,9 @@ async def test_a_place_is_its_walkers_or_one_name(database: Database) -> None:
 
     async def times(**wanted: str) -> list[int]:
         found = await store.place(
-            **{"room": "hongqiao", "role": "walker", "name": "", **wanted}, since_s=0
+            [wanted.pop("room", "hongqiao")],
+            **{"role": "walker", "name": "", **wanted},
+            since_s=0,
         )
         return sorted(sample.at_s for sample in found)
 
@@ -102,7 +104,10 @@ async def test_a_place_is_its_walkers_or_one_name(database: Database) -> None:
     assert await times(name="李强") == [30]
     assert await times(name="Li") == [20]
     assert await times(room="unknown") == []
-    assert [s.at_s for s in await store.place("hongqiao", "walker", "", 15)] == [30]
+    assert [s.at_s for s in await store.place(["hongqiao"], "walker", "", 15)] == [30]
+    both = await store.place(["xuhui", "hongqiao"], "walker", "", 0)
+    assert sorted(sample.at_s for sample in both) == [10, 30, 40]
+    assert await store.place([], "walker", "", 0) == []
 
 
 async def test_what_is_too_old_goes_and_the_rest_stays(database: Database) -> None:
@@ -250,7 +255,7 @@ async def test_a_passport_is_of_the_latest(
     store = LineStore(database)
     for day in (1, 2, 3):
         await store.add([new(day * DAY_S + n, session=f"RM_{day}") for n in range(3)])
-    found = await store.place("hongqiao", "walker", "", 0)
+    found = await store.place(["hongqiao"], "walker", "", 0)
     assert sorted(sample.at_s - sample.at_s // DAY_S * DAY_S for sample in found) == [0, 1, 1, 2, 2]
     assert {sample.at_s // DAY_S for sample in found} == {2, 3}
 

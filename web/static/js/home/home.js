@@ -1,6 +1,6 @@
 /** The home page: what is live, cameras, recordings; starting and inviting. */
 
-import { ApiError, get, part, post } from "../lib/api.js";
+import { ApiError, call, get, part, post } from "../lib/api.js";
 import { byId, el, icon } from "../lib/dom.js";
 import { applyTextSize } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
@@ -53,12 +53,12 @@ async function refreshLive() {
   }
 }
 
-/** A room's title when nobody gave one: “11月22日 15:04 会议”. @param {string} key */
-function titleNow(key) {
+/** A room's title when nobody gave one: “11月22日 15:04 会议”. @param {string} key @param {string} [place] */
+function titleNow(key, place = "") {
   const now = new Date();
   const day = new Intl.DateTimeFormat(page.language, { month: "short", day: "numeric" }).format(now);
   const clock = new Intl.DateTimeFormat(page.language, { hour: "2-digit", minute: "2-digit", hour12: false }).format(now);
-  return t(key, { day, clock });
+  return t(key, { day, clock, place });
 }
 
 /** @param {HTMLElement} button @param {(room: string) => void} then @param {string} titleKey */
@@ -78,7 +78,13 @@ byId("today").textContent = new Intl.DateTimeFormat(page.language, { month: "lon
 const meeting = byId("start-meeting");
 meeting.addEventListener("click", () => withNewRoom(meeting, "home.meeting_title", (room) => { location.href = `/room/${part(room)}`; }));
 const walk = byId("start-walk");
-walk.addEventListener("click", () => withNewRoom(walk, "home.walk_title", (room) => openInvite(room, { kind: "walker", enterUrl: `/room/${part(room)}` })));
+walk.addEventListener("click", () => withNewRoom(walk, "home.walk_title", (room) => openInvite(room, {
+  kind: "walker",
+  enterUrl: `/room/${part(room)}`,
+  nameStore: (place) => call("PATCH", `/api/rooms/${part(room)}`, {
+    place, title: titleNow(place ? "home.walk_title_at" : "home.walk_title", place),
+  }),
+})));
 // Disabled in the page until now, so that no click is lost while the scripts load.
 for (const button of [meeting, walk]) /** @type {HTMLButtonElement} */ (button).disabled = false;
 refreshLive();

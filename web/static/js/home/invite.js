@@ -4,6 +4,7 @@ import { ApiError, post } from "../lib/api.js";
 import { el, icon } from "../lib/dom.js";
 import { LinkCard, openDialog } from "../lib/link_card.js";
 import { passportWords } from "../lib/lines.js";
+import { storeField } from "./store_field.js";
 import { t } from "../lib/page.js";
 
 /** @typedef {"guest" | "walker" | "viewer"} Kind */
@@ -41,21 +42,27 @@ function kindButtons(kind, onPick) {
 /**
  * Open the dialog.
  * @param {string} room
- * @param {{ kind?: Kind, enterUrl?: string }} [options] `enterUrl`: adds “enter the room myself”
+ * @param {object} [options]
+ * @param {Kind} [options.kind]
+ * @param {string} [options.enterUrl] adds “enter the room myself”
+ * @param {(place: string) => Promise<void>} [options.nameStore] asks which store it is, and keeps the answer
  */
-export function openInvite(room, { kind = "guest", enterUrl } = {}) {
+export function openInvite(room, { kind = "guest", enterUrl, nameStore } = {}) {
   const card = new LinkCard("invite");
   const hint = el("p", { class: "quiet small" });
-  const name = el("input", { class: "input", id: "invite-name", maxlength: 40, autocomplete: "off", placeholder: t("invite.name_example") });
+  const name = el("input", { class: "input", id: "invite-name", maxlength: 40, autocomplete: "off", placeholder: t(nameStore ? "invite.name_only" : "invite.name_example") });
   const usual = el("p", { class: "notice small", hidden: true });
+  const store = nameStore && storeField(async (place) => { await nameStore(place); await showUsual(); });
   let asked = 0;
+  let looked = 0;
 
   /** Before a walk: how the line in that place usually is. */
   async function showUsual() {
+    const mine = ++looked;
     usual.hidden = true;
     if (kind !== "walker") return;
     const words = await passportWords(room).catch(() => null);
-    if (!words || kind !== "walker") return;
+    if (!words || mine !== looked) return;
     usual.textContent = t("invite.usual", { words });
     usual.hidden = false;
   }
@@ -74,6 +81,7 @@ export function openInvite(room, { kind = "guest", enterUrl } = {}) {
   name.addEventListener("change", refresh);
   const dialog = openDialog("invite-title", t("invite.title"),
     kindButtons(kind, (chosen) => { kind = chosen; refresh(); showUsual(); }),
+    store,
     usual,
     el("div", { class: "invite-code" }, card.picture,
       el("div", { class: "invite-side" }, hint,
