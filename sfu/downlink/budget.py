@@ -105,6 +105,7 @@ def believe(
     used_bps: Floats,
     is_braking: Bools,
     waiting_us: Floats,
+    has_twcc: Bools,
 ) -> Belief:
     """Follow the estimates; but do not go below what flows well already.
 
@@ -116,6 +117,7 @@ def believe(
         used_bps: (s,) what is granted costs, audio included.
         is_braking: (s,) bool, of the engine.
         waiting_us: (s,) of the oldest packet that the engine holds back for want of room.
+        has_twcc: (s,) bool: every packet is reported. Else a queue shows late, or not at all.
     """
     queue_us = np.nan_to_num(estimates.queue_us)
     long_us = _LONG_QUEUE_US + estimates.jitter_us
@@ -153,7 +155,7 @@ def believe(
     calm_since_us = np.where(calm_since_us > 0, calm_since_us, now_us)
     is_full = queue_us > _FULL_QUEUE_US + estimates.jitter_us
     is_full |= is_braking | estimates.is_stalled
-    is_behind = flows & ~is_full & ~is_lossy & (waiting_us > _WAITS_US)
+    is_behind = flows & ~is_full & ~is_lossy & has_twcc & (waiting_us > _WAITS_US)
     is_behind &= budget_bps < _CATCH_UP_USED * used_bps
     return Belief(
         budget_bps, evidence, calm_since_us.astype(np.int64), released, is_full, is_behind

@@ -263,6 +263,7 @@ class Downlink:
             used_bps=columns.used_bps + self._reserve_bps,
             is_braking=measured.is_braking,
             waiting_us=measured.waiting_us,
+            has_twcc=measured.has_twcc,
         )
 
     def _protect(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:

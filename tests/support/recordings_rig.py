@@ -18,6 +18,8 @@ from recorder.service import RecorderService
 from web.access.rights import Access
 from web.access.sessions import HostSessions
 from web.http.rates import RateLimit
+from web.network.passports import Passports
+from web.network.store import LineStore
 from web.pages.routes import add_page_routes
 from web.people.invites import Invites
 from web.recordings.control import RecordingControl
@@ -127,6 +129,7 @@ async def open_rig(tmp_path: Path, clock: Callable[[], float] = time.time) -> As
         invites=Invites(database, wall_s=clock),
         catalogue=catalogue,
         shares=shares,
+        passports=Passports(LineStore(database), place_of=catalogue.place_of, wall_s=clock),
         recording_title=titles_of(recorder),
     )
     routes = RecordingRoutes(recorder, control, access, shares)

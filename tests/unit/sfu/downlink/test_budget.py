@@ -59,6 +59,7 @@ class Line:
         braking: bool = False,
         sent: float = 1e6,
         waiting_ms: float = 0,
+        twcc: bool = True,
         **seen: float,
     ) -> float:
         for _ in range(ticks):
@@ -70,6 +71,7 @@ class Line:
                 used_bps=np.array([self.used_bps]),
                 is_braking=np.array([braking]),
                 waiting_us=np.array([waiting_ms * 1000.0]),
+                has_twcc=np.array([twcc]),
             )
             self.now_us += 100_000
         return float(self.state.budget_bps[0])
@@ -222,10 +224,11 @@ def test_pictures_that_wait_for_no_reason_may_catch_up() -> None:
         (200, {"queue_ms": 30, "jitter_ms": 20}),
         (200, {"loss": 0.2, "losing": True}),
         (200, {"heard": False}),
+        (200, {"twcc": False}),
     ]:
         line.see(target=6e5, waiting_ms=waiting_ms, **({"heard": True} | seen))
         paced.append(round(pace(line.now_us, line.state, np.array([1e6]))[0] / 1e3))
-    assert paced == [600, 720, 600, 720, 600, 600]
+    assert paced == [600, 720, 600, 720, 600, 600, 600]
 
 
 def test_an_estimate_far_above_what_is_used_needs_no_more_to_catch_up() -> None:
