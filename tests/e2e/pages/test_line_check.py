@@ -205,6 +205,6 @@ async def test_an_invitation_to_a_walk_says_how_the_line_usually_is(host) -> Non
     await host.page.wait_for_selector(".invite-code img")
     assert await host.page.locator("dialog .notice:visible").count() == 0
     await host.page.click('[data-kind="walker"]')
-    await host.page.wait_for_selector("dialog .notice:has-text('这里平时：网络较弱')")
+    await host.page.wait_for_selector("dialog .notice:has-text('平时：网络较弱')")
     assert await violations(host.page) == []
     await host.page.keyboard.press("Escape")
