@@ -317,10 +317,10 @@ async def test_how_the_network_was_is_told_after_a_meeting_nobody_recorded(host,
     async with host.server.admin() as admin:
         await admin.room.delete_room(api.DeleteRoomRequest(room=host.room))
     await host.goto("/")
-    rows = host.page.locator("#past-list li")
-    await rows.first.wait_for()
-    assert "2 人" in await rows.first.inner_text()
-    await rows.first.click()
+    row = host.page.locator(f'#past-list [data-room="{host.room}"]')
+    await row.wait_for()
+    assert "2 人" in await row.inner_text()
+    await row.click()
     await host.page.wait_for_selector("dialog .line-list li >> nth=1")
     told = await host.page.inner_text("dialog .line-list")
     assert "张敏" in told and "李经理" in told and "网络正常" in told, told

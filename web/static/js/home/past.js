@@ -15,7 +15,7 @@ const REFRESH_MS = 10_000;
 /** @param {Past} past */
 function row(past) {
   const lengthS = (Date.parse(past.ended_at) - Date.parse(past.started_at)) / 1000;
-  return el("li", {}, el("button", { class: "row row-button", type: "button", on: { click: () => openLines(past) } },
+  return el("li", {}, el("button", { class: "row row-button", type: "button", data: { room: past.room }, on: { click: () => openLines(past) } },
     el("span", { class: "row-sign" }, icon("people")),
     el("span", { class: "row-text" },
       el("span", { class: "row-title" }, past.title),
