@@ -41,18 +41,28 @@ def handle_granted(
 
 def handle_step(room: Room, participant: Participant, step: Step, reason: str) -> None:
     """The line has become worse or better, by a step that is worth words."""
-    participant.step = step
+    participant.line_step, participant.step_reason = step, reason
     for subscription in participant.subscriptions.values():
         update_stills(room, participant, subscription)
+    _tell_step(room, participant)
+
+
+def _tell_step(room: Room, participant: Participant) -> None:
+    """Say what happens: stills are there when some arrive. Until then, and where the line has no
+    room left beside the sound for so long that none does, there is sound alone."""
+    step = participant.line_step
+    if step == Step.STILLS and not room.context.stills.is_through(participant):
+        step = Step.AUDIO_ONLY
+    if step == participant.step:
+        return
+    participant.step = step
     link = participant.link
     if link is None or link.is_closed or not is_page(participant):
         return
+    content = {"step": step.name.lower(), "reason": participant.step_reason}
     packet = models.DataPacket(
         kind=models.DataPacket.RELIABLE,
-        user=models.UserPacket(
-            topic=TOPIC,
-            payload=json.dumps({"step": step.name.lower(), "reason": reason}).encode(),
-        ),
+        user=models.UserPacket(topic=TOPIC, payload=json.dumps(content).encode()),
     )
     if not link.send_data(RELIABLE, packet.SerializeToString()):
         room.context.counters["step_not_sent"] += 1
@@ -75,7 +85,7 @@ def send_states(participant: Participant, subscriptions: list[TrackSubscription]
 def update_stills(room: Room, participant: Participant, subscription: TrackSubscription) -> None:
     """Stills go where video does not fit, as long as even they do. Repeatable."""
     stills = room.context.stills
-    if subscription.is_paused and participant.step != Step.AUDIO_ONLY:
-        stills.start(participant, subscription.track)
+    if subscription.is_paused and participant.line_step != Step.AUDIO_ONLY:
+        stills.start(participant, subscription.track, lambda: _tell_step(room, participant))
     else:
         stills.stop(participant, subscription.track)

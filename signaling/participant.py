@@ -97,7 +97,9 @@ class Participant:
         self.quiet_until_s = 0.0
         self.own_changes: TokenBucket | None = None
         self.resumes = 0
-        self.step = Step.FULL
+        # What the line leaves of the picture, and what is said of it: stills, only if any arrive.
+        self.line_step = self.step = Step.FULL
+        self.step_reason = ""
         self.announced_step = UpStep.FULL
         self.seen_step = UpStep.FULL
         self.was_active = False

@@ -8,7 +8,6 @@ layout of a chunk is in PROTOCOL.md.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +17,7 @@ from sfu.errors import MediaClosedError
 from sfu.stills import Still, has_stills
 from signaling.data import RELIABLE
 from signaling.pages import is_page
+from signaling.still_line import CHUNK_BYTES, PUMP_S, Line, Way
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -35,11 +35,8 @@ TOPIC = "aislecast.still"
 _VERSION = 1
 _MIMES = {"image/webp": 1}
 _HEADER = struct.Struct("!BBHHIHHQB")
-# With header and envelope one SCTP DATA chunk (aiortc fragments at 1200 bytes).
-_CHUNK_BYTES = 1000
 _MAX_CHUNKS = 64
 _MAX_AGE_US = 5_000_000
-_PUMP_S = 0.05
 # Of the line's estimate; the voice, and what tries to get better, have the rest.
 _SHARE = 0.5
 _MIN_RATE_BPS = 32_000.0
@@ -48,7 +45,7 @@ _UNKNOWN_RATE_BPS = 64_000.0
 # On the way to the peer, as time of that rate, and two chunks in any case: whatever the line does,
 # a voice waits for no more. One would wait for SCTP's delayed answer (RFC 9260 §6.2, 200 ms).
 _MAX_UNACKED_S = 0.2
-_FEW_BYTES = 2.4 * _CHUNK_BYTES
+_FEW_BYTES = 2.4 * CHUNK_BYTES
 _LOWEST_LAYER = 0
 _BEST_LAYER = 2
 
@@ -71,8 +68,7 @@ def build_chunks(still: Still, number: int, *, track_sid: str, wall_ms: int) -> 
         wall_ms: when it was taken, since the Unix epoch.
     """
     parts = [
-        still.data[start : start + _CHUNK_BYTES]
-        for start in range(0, len(still.data), _CHUNK_BYTES)
+        still.data[start : start + CHUNK_BYTES] for start in range(0, len(still.data), CHUNK_BYTES)
     ]
     sid = track_sid.encode()
     mime = _MIMES[still.mime]
@@ -92,58 +88,6 @@ def build_chunks(still: Still, number: int, *, track_sid: str, wall_ms: int) -> 
         + part
         for index, part in enumerate(parts)
     ]
-
-
-class _Way:
-    """One track's stills on their way to one participant: one under way, the newest waits."""
-
-    def __init__(self, track: PublishedTrack, *, is_screen: bool) -> None:
-        self.track = track
-        self.is_screen = is_screen
-        self.watch: Watch | None = None
-        self.waiting: Still | None = None
-        self.chunks: deque[bytes] = deque()
-
-
-class _Line:
-    """All ways to one participant, within one allowance.
-
-    Cameras take turns picture by picture: all of them at once would all be old when they are
-    whole. The large picture of a screen goes between them, chunk by chunk.
-    """
-
-    def __init__(self, participant: Participant, now_s: float) -> None:
-        self.participant = participant
-        self.ways: dict[str, _Way] = {}
-        self.cameras: deque[_Way] = deque()
-        self.screens: deque[_Way] = deque()
-        self.is_screens_turn = True
-        self._allowed_bytes = 0.0
-        self._allowed_s = now_s
-
-    @property
-    def has_work(self) -> bool:
-        """Whether anything waits or is under way."""
-        return bool(self.cameras or self.screens)
-
-    def queues(self) -> tuple[deque[_Way], deque[_Way]]:
-        """Whose turn it is, and the others."""
-        both = (self.screens, self.cameras)
-        return both if self.is_screens_turn else both[::-1]
-
-    def earn(self, now_s: float, rate_bps: float) -> None:
-        """Add what the time since the last call allows, up to a chunk and one pump's worth."""
-        earned_bytes = (now_s - self._allowed_s) * rate_bps / 8
-        most_bytes = 1.2 * _CHUNK_BYTES + _PUMP_S * rate_bps / 8
-        self._allowed_bytes = min(most_bytes, self._allowed_bytes + earned_bytes)
-        self._allowed_s = now_s
-
-    def spend(self, size_bytes: int) -> bool:
-        """Whether so much may be sent now; it counts as sent then."""
-        if size_bytes > self._allowed_bytes:
-            return False
-        self._allowed_bytes -= size_bytes
-        return True
 
 
 class StillSender:
@@ -169,12 +113,17 @@ class StillSender:
         self._counters = counters
         self._media_now_us = media_now_us
         self._room = room
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._timer: Timer | None = None
         self._number = 0
 
-    def start(self, participant: Participant, track: PublishedTrack) -> bool:
+    def start(
+        self, participant: Participant, track: PublishedTrack, on_turn: Callable[[], None]
+    ) -> bool:
         """Begin to send stills of a track; again changes nothing.
+
+        Args:
+            on_turn: called when what `is_through` says of the participant has changed.
 
         Returns:
             Whether stills will come. Not to other clients than our pages, and not of VP9 and AV1:
@@ -188,7 +137,7 @@ class StillSender:
         if line is not None and track.sid in line.ways:
             return True
         is_screen = track.info.source == models.TrackSource.SCREEN_SHARE
-        way = _Way(track, is_screen=is_screen)
+        way = Way(track, is_screen=is_screen)
         try:
             way.watch = self._stills.watch(
                 track.source,
@@ -199,7 +148,7 @@ class StillSender:
             return False
         way.watch.on_closed = lambda: self.stop(participant, track)
         if line is None:
-            line = _Line(participant, self._clock.now_s())
+            line = Line(participant, self._clock.now_s(), on_turn)
             self._lines[participant.sid] = line
         line.ways[track.sid] = way
         # The publisher must go on sending what stills are made of.
@@ -227,6 +176,11 @@ class StillSender:
         line = self._lines.get(participant.sid)
         return line is not None and track.sid in line.ways
 
+    def is_through(self, participant: Participant) -> bool:
+        """Whether stills arrive there: not only sent, and of late."""
+        line = self._lines.get(participant.sid)
+        return line is not None and line.is_through
+
     def close(self) -> None:
         """End everything. Idempotent."""
         for line in list(self._lines.values()):
@@ -237,7 +191,7 @@ class StillSender:
             self._timer = None
         self._stills.close()
 
-    def _handle_still(self, participant: Participant, way: _Way, still: Still) -> None:
+    def _handle_still(self, participant: Participant, way: Way, still: Still) -> None:
         line = self._lines.get(participant.sid)
         if line is None or line.ways.get(way.track.sid) is not way:
             return  # stopped while it was on its way
@@ -247,13 +201,14 @@ class StillSender:
         if way.waiting is not None:
             self._counters["still_superseded"] += 1
         way.waiting = still
+        line.wait(self._clock.now_s())
         queue = line.screens if way.is_screen else line.cameras
         if way not in queue:
             queue.append(way)
         if self._timer is None:
             self._timer = self._clock.call_later(0.0, self._pump)
 
-    def _has_ended(self, line: _Line, way: _Way) -> bool:
+    def _has_ended(self, line: Line, way: Way) -> bool:
         link = line.participant.link
         is_subscribed = way.track.sid in line.participant.subscriptions
         return line.participant.is_gone or link is None or link.is_closed or not is_subscribed
@@ -265,13 +220,18 @@ class StillSender:
             if line.has_work:
                 self._serve(line)
         if any(line.has_work for line in self._lines.values()):
-            self._timer = self._clock.call_later(_PUMP_S, self._pump)
+            self._timer = self._clock.call_later(PUMP_S, self._pump)
 
-    def _serve(self, line: _Line) -> None:
+    def _serve(self, line: Line) -> None:
+        for ended in [way for way in line.ways.values() if self._has_ended(line, way)]:
+            self.stop(line.participant, ended.track)
+        link = line.participant.link
+        if link is not None:
+            line.judge(self._clock.now_s(), link.primary.data.unacked_bytes)
         line.earn(self._clock.now_s(), self._rate_bps(line))
         while self._is_free(line) and (way := self._next_way(line)) is not None:
             chunk = way.chunks[0]
-            if not line.spend(len(chunk)) or not self._send(line, chunk):
+            if not line.spend(len(chunk)) or not self._send(line, chunk, len(way.chunks) == 1):
                 return
             way.chunks.popleft()
             line.is_screens_turn = not way.is_screen
@@ -280,7 +240,7 @@ class StillSender:
                 queue = line.screens if way.is_screen else line.cameras
                 queue.rotate(-1)
 
-    def _next_way(self, line: _Line) -> _Way | None:
+    def _next_way(self, line: Line) -> Way | None:
         """The way whose next chunk is to be sent; leaves out what has nothing to send."""
         for queue in line.queues():
             while queue:
@@ -289,15 +249,14 @@ class StillSender:
                     # Switched off meanwhile: also what is half sent stays here.
                     way.chunks.clear()
                     way.waiting = None
-                if self._has_ended(line, way):
-                    self.stop(line.participant, way.track)
-                elif way.chunks or self._begin(way):
+                    line.drop()
+                if way.chunks or self._begin(way):
                     return way
                 else:
                     queue.popleft()
         return None
 
-    def _is_free(self, line: _Line) -> bool:
+    def _is_free(self, line: Line) -> bool:
         """Whether the channel is up and the peer has what was sent."""
         link = line.participant.link
         if link is None or not link.is_connected:
@@ -305,16 +264,17 @@ class StillSender:
         rate_bps = self._rate_bps(line)
         most_bytes = max(_FEW_BYTES, rate_bps * _MAX_UNACKED_S / 8)
         lacked_bytes = link.primary.data.unacked_bytes
-        return rate_bps > 0 and lacked_bytes + 1.2 * _CHUNK_BYTES <= most_bytes
+        return rate_bps > 0 and lacked_bytes + 1.2 * CHUNK_BYTES <= most_bytes
 
-    def _send(self, line: _Line, chunk: bytes) -> bool:
-        link = line.participant.link
-        if link is None or not link.send_data(RELIABLE, _pack(chunk)):
+    def _send(self, line: Line, chunk: bytes, is_last: bool) -> bool:
+        link, packet = line.participant.link, _pack(chunk)
+        if link is None or not link.send_data(RELIABLE, packet):
             self._counters["still_not_sent"] += 1
             return False
+        line.count(len(packet), is_last=is_last)
         return True
 
-    def _begin(self, way: _Way) -> bool:
+    def _begin(self, way: Way) -> bool:
         """Take the newest still; False if there is none worth sending."""
         still, way.waiting = way.waiting, None
         if still is None:
@@ -332,7 +292,7 @@ class StillSender:
         self._counters["still_sent"] += 1
         return True
 
-    def _rate_bps(self, line: _Line) -> float:
+    def _rate_bps(self, line: Line) -> float:
         """0 while something waits on the line: whatever is added then waits, too, and words wait
         behind it. What the line is believed to carry says less: after a cliff that is nothing for
         many seconds, and a still chunk by chunk is felt by nobody."""

@@ -53,6 +53,10 @@ def make_page(server: RunningServer, identity: str) -> Participant:
     return made
 
 
+def start(server: RunningServer, page: Participant, track: PublishedTrack) -> bool:
+    return server.signaling._context.stills.start(page, track, lambda: None)
+
+
 def pictures(client: SdkClient) -> list[tuple[int, int, int, bytes]]:
     """Whole pictures: width, height, when taken (ms), file."""
     parts: dict[int, list[bytes]] = {}
@@ -110,7 +114,11 @@ async def test_a_page_gets_stills_of_a_camera_again_and_again(
         track = await only_track(server)
         page = make_page(server, "bob")
         async with lags() as late_ms:
-            assert server.signaling._context.stills.start(page, track)
+            stills = server.signaling._context.stills
+            said: list[bool] = []
+            assert stills.start(page, track, lambda: said.append(stills.is_through(page)))
+            await until(lambda: said)
+            assert said == [True] and len(pictures(bob)) == 1, "said once the peer has all of it"
             await until(lambda: len(pictures(bob)) >= 3)
         first, *_, last = pictures(bob)
         assert first[:2] == (320, 180) and has_bars(first[3]) and has_bars(last[3])
@@ -120,7 +128,7 @@ async def test_a_page_gets_stills_of_a_camera_again_and_again(
         assert np.percentile(late_ms, 95) < 50
         rows = server.media.snapshot().encodings
         assert rows["plis_sent"].sum() <= 6, "stills alone ask for next to nothing"
-        server.signaling._context.stills.stop(page, track)
+        stills.stop(page, track)
         assert not track.source.has_tap, "a recorder would keep the best layer on, stills do not"
         await until(lambda: not server.media._registry.taps)
 
@@ -131,7 +139,7 @@ async def test_a_shared_screen_gives_one_sharp_still_until_it_changes(
     async with sdk_clients(server, "alice", "bob") as (alice, bob):
         await alice.publish_bars(source=rtc.TrackSource.SOURCE_SCREENSHARE, simulcast=False)
         track = await only_track(server)
-        assert server.signaling._context.stills.start(make_page(server, "bob"), track)
+        assert start(server, make_page(server, "bob"), track)
         await until(lambda: pictures(bob))
         await asyncio.sleep(5)
         shown = pictures(bob)
@@ -143,7 +151,7 @@ async def test_vp9_has_none_and_says_so(server: RunningServer) -> None:
     async with sdk_clients(server, "alice", "bob") as (alice, _bob):
         await alice.publish_bars(video_codec=rtc.VideoCodec.VP9, simulcast=False)
         track = await only_track(server)
-        assert not server.signaling._context.stills.start(make_page(server, "bob"), track)
+        assert not start(server, make_page(server, "bob"), track)
 
 
 async def test_a_publisher_that_leaves_ends_its_stills(server: RunningServer) -> None:
@@ -152,7 +160,7 @@ async def test_a_publisher_that_leaves_ends_its_stills(server: RunningServer) ->
             await alice.publish_bars()
             track = await only_track(server)
             page: Any = make_page(server, "bob")
-            assert server.signaling._context.stills.start(page, track)
+            assert start(server, page, track)
             await until(lambda: pictures(bob))
         await until(lambda: not server.media._registry.taps)
         assert not server.signaling._context.stills.is_sending(page, track)

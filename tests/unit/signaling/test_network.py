@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,10 +25,21 @@ class Stills:
 
     def __init__(self) -> None:
         self.on: set[tuple[str, str]] = set()
+        self.through: set[str] = set()
+        self.on_turn: Callable[[], None] = lambda: None
 
-    def start(self, participant: Participant, track: Any) -> bool:
+    def start(self, participant: Participant, track: Any, on_turn: Callable[[], None]) -> bool:
         self.on.add((participant.identity, track.sid))
+        self.on_turn = on_turn
         return True
+
+    def is_through(self, participant: Participant) -> bool:
+        return participant.identity in self.through
+
+    def turn(self, identity: str) -> None:
+        """They begin to arrive, or no longer do."""
+        self.through ^= {identity}
+        self.on_turn()
 
     def stop(self, participant: Participant, track: Any) -> None:
         self.on.discard((participant.identity, track.sid))
@@ -142,6 +154,41 @@ def test_stills_replace_what_is_paused_until_there_is_only_sound(stage: Stage) -
     assert stage.stills.on == {("bob", stage.camera)}
     stage.grant(stage.bob, Layers(0, 0, False))
     assert not stage.stills.on
+
+
+def steps(client: Client) -> list[str]:
+    """What it was told, in order."""
+    return [json.loads(packet.user.payload)["step"] for _, packet in client.data.sent]
+
+
+def test_stills_are_said_when_they_arrive_and_until_they_do_not(stage: Stage) -> None:
+    stage.grant(stage.bob, Layers(0, 7, True))
+    stage.step(stage.bob, Step.STILLS)
+    assert steps(stage.bob) == ["audio_only"], "none has come: there is sound alone"
+    stage.stills.turn("bob")
+    assert steps(stage.bob)[1:] == ["stills"] and stage.bob_person.step == Step.STILLS
+    stage.stills.turn("bob")
+    assert steps(stage.bob)[2:] == ["audio_only"]
+    assert stage.stills.on == {("bob", stage.camera)}, "tried on: they come back by themselves"
+    stage.stills.turn("bob")
+    stage.grant(stage.bob, Layers(0, 7, False))
+    stage.step(stage.bob, Step.REDUCED)
+    stage.stills.turn("bob")
+    assert steps(stage.bob)[3:] == ["stills", "reduced"]
+
+
+def test_where_a_tile_had_stills_already_they_are_said_at_once(stage: Stage) -> None:
+    stage.step(stage.bob, Step.REDUCED)
+    stage.grant(stage.bob, Layers(0, 7, True))
+    stage.stills.turn("bob")
+    stage.step(stage.bob, Step.STILLS)
+    assert steps(stage.bob) == ["reduced", "stills"]
+
+
+def test_who_gets_no_stills_has_sound_alone(stage: Stage) -> None:
+    stage.grant(stage.carol, Layers(0, 7, True))
+    stage.step(stage.carol, Step.STILLS)
+    assert stage.person("carol").step == Step.AUDIO_ONLY and not stage.carol.data.sent
 
 
 def demanded(stage: Stage) -> list[int]:

@@ -50,6 +50,7 @@ class Stage:
         self.bob = self.bench.connected("bob")
         self.maker = Maker()
         self.line_room: LineRoom | None = None
+        self.turns: list[bool] = []
         self.sender = StillSender(
             self.maker,
             clock=self.bench.clock,
@@ -79,7 +80,18 @@ class Stage:
         object.__setattr__(self.person(client).grants, "attributes", {"aislecast.page": "1"})
 
     def start(self, sid: str = "") -> bool:
-        return self.sender.start(self.person(self.bob), self.track(sid or self.camera))
+        return self.sender.start(
+            self.person(self.bob), self.track(sid or self.camera), self.note_turn
+        )
+
+    def note_turn(self) -> None:
+        self.turns.append(self.sender.is_through(self.person(self.bob)))
+
+    def make_for(self, seconds: float) -> None:
+        """A camera goes on."""
+        for _ in range(round(seconds / 3)):
+            self.make()
+            self.bench.clock.advance(3.0)
 
     def make(self, size: int = 2500, *, which: int = -1, age_s: float = 0.0) -> bytes:
         data = bytes(range(256)) * (size // 256 + 1)
@@ -124,7 +136,7 @@ def test_a_still_comes_in_chunks_that_make_it_whole(stage: Stage) -> None:
 def test_nobody_but_our_pages_gets_them(stage: Stage) -> None:
     other = stage.bench.connected("carol")
     assert not is_page(stage.person(other))
-    assert not stage.sender.start(stage.person(other), stage.track(stage.camera))
+    assert not stage.sender.start(stage.person(other), stage.track(stage.camera), stage.note_turn)
     assert not stage.maker.watches
 
 
@@ -245,6 +257,70 @@ def test_cameras_take_turns_picture_by_picture_and_a_screen_goes_between(stage: 
     stage.make(500, which=0)
     stage.bench.clock.advance(1.0)
     assert len(stage.chunks()) == 10
+
+
+def test_a_picture_counts_when_the_peer_has_all_of_it(stage: Stage) -> None:
+    stage.start()
+    assert not stage.sender.is_through(stage.person(stage.bob))
+    stage.make()
+    stage.bench.clock.advance(0.3)
+    stage.bob.data.unacked_bytes = 900
+    stage.bench.clock.advance(3.0)
+    assert len(stage.chunks()) == 3 and not stage.turns, "part of it may be lost"
+    stage.bob.data.unacked_bytes = 0
+    stage.bench.clock.advance(0.1)
+    assert stage.turns == [True] and stage.sender._timer is None
+
+
+def test_a_line_full_of_sound_gets_no_pictures_and_that_is_known(stage: Stage) -> None:
+    stage.start()
+    stage.make_for(6)
+    stage.line_room = LineRoom(60_000.0, is_clear=False)
+    stage.make_for(9)
+    assert stage.turns == [True], "one or two late ones are not worth a word"
+    stage.make_for(9)
+    assert stage.turns == [True, False]
+    stage.line_room = LineRoom(90_000.0, is_clear=True)
+    stage.make_for(3)
+    assert stage.turns == [True, False, True]
+
+
+def test_a_large_screen_may_take_its_time(stage: Stage) -> None:
+    stage.line_room = LineRoom(60_000.0, is_clear=True)
+    screen = stage.alice.publish("scr", "video", source=models.TrackSource.SCREEN_SHARE)
+    stage.start(screen)
+    stage.make(500)
+    stage.bench.clock.advance(1.0)
+    stage.make(60_000)
+    stage.bench.clock.advance(18.0)
+    assert len(stage.chunks()) == 61
+    # Nothing has changed on it since: what is shown is true.
+    stage.bench.clock.advance(10.0)
+    assert stage.turns == [True]
+
+
+def test_a_camera_that_is_switched_off_says_nothing_about_the_line(stage: Stage) -> None:
+    stage.start()
+    stage.make_for(3)
+    source: Any = stage.track(stage.camera).source
+    stage.line_room = LineRoom(60_000.0, is_clear=False)
+    stage.make_for(6)
+    source.is_muted = True
+    stage.line_room = LineRoom(60_000.0, is_clear=True)
+    stage.bench.clock.advance(30.0)
+    source.is_muted = False
+    stage.make_for(3)
+    assert stage.turns == [True]
+
+
+def test_nobody_is_waited_for_who_left_with_half_a_picture(stage: Stage) -> None:
+    stage.start()
+    stage.make(500)
+    stage.bob.data.unacked_bytes = 900
+    stage.bench.clock.advance(1.0)
+    stage.bob.send(leave={})
+    stage.bench.clock.advance(1.0)
+    assert not stage.sender._lines and stage.sender._timer is None
 
 
 def test_stopping_ends_the_watch_and_what_waits(stage: Stage) -> None:
