@@ -89,6 +89,9 @@ async def test_only_who_makes_rooms_names_their_store(rig: Rig) -> None:
     assert (await rig.call("PATCH", path, change, token=admin))[0] == 403
     assert (await rig.call("GET", "/api/places", token=admin))[0] == 403
     assert (await rig.call("PATCH", path, change))[0] == 401
+    # Nor who makes rooms, if the token is for another one.
+    other = make_token(room_create=True, room_admin=True, room="other")
+    assert (await rig.call("PATCH", path, change, token=other))[0] == 403
     maker = make_token(room_create=True, room_list=True)
     for bad in ({"place": "x" * 61}, {"place": 1}, {"place": "a\x00b"}, {"other": "x"}, []):
         assert (await rig.call("PATCH", path, bad, token=maker))[0] == 400

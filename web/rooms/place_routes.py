@@ -70,10 +70,11 @@ class PlaceRoutes:
 
     async def handle_change(self, request: web.Request) -> web.Response:
         """Change a room."""
-        self._access.require(request, "room_create")
+        name = request.match_info["room"]
+        self._access.require(request, "room_create", room=name)
         body = await read_json(request, ROOM_CHANGES)
         room = await self._catalogue.change(
-            request.match_info["room"], place=body.get("place"), title=body.get("title", "")
+            name, place=body.get("place"), title=body.get("title", "")
         )
         if room is None:
             raise not_found("That room")
