@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from web.network.passport import Passport, draw_up
@@ -16,6 +16,9 @@ KEPT_S: Final = 60.0
 """Six samples: nothing a passport says changes sooner. All dealers of a meeting check their lines
 in the same minutes, and ask for the same place."""
 MAX_KEPT: Final = 500
+
+_Key = tuple[str, str, str, int]
+"""Store, else room; name; offset of the clock."""
 
 
 class Passports:
@@ -32,7 +35,10 @@ class Passports:
         self._store = store
         self._place_of = place_of
         self._wall_s = wall_s
-        self._kept: OrderedDict[tuple[str, str, str, int], tuple[float, Passport]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[float, Passport]] = OrderedDict()
+        # Under way, by what was asked for. Whoever gives up waiting ends none of them: on a slow
+        # machine nobody would ever be told, and each try would begin anew.
+        self._drawing: dict[_Key, asyncio.Task[Passport]] = {}
         # Two at once would only take turns, and the event loop would have its turn less often.
         self._one_at_a_time = asyncio.Lock()
         self.num_drawn_up = 0
@@ -63,18 +69,27 @@ class Passports:
 
     async def _of(self, place: Place, name: str, utc_offset_s: int) -> Passport:
         key = (place.name, "" if place.name else place.rooms[0], name, utc_offset_s)
+        at_s, passport = self._kept.get(key, (0.0, None))
+        # A wall clock may be set back: what comes from the future is drawn up anew.
+        if passport is not None and 0 <= self._wall_s() - at_s < KEPT_S:
+            return passport
+        drawing = self._drawing.get(key)
+        if drawing is None:
+            drawing = asyncio.create_task(self._draw_up(key, place.rooms))
+            self._drawing[key] = drawing
+            drawing.add_done_callback(lambda _: self._drawing.pop(key))
+        return await asyncio.shield(drawing)
+
+    async def _draw_up(self, key: _Key, rooms: Sequence[str]) -> Passport:
+        _, _, name, utc_offset_s = key
         async with self._one_at_a_time:
             now_s = self._wall_s()
-            at_s, passport = self._kept.get(key, (0.0, None))
-            # A wall clock may be set back: what comes from the future is drawn up anew.
-            if passport is not None and 0 <= now_s - at_s < KEPT_S:
-                return passport
             since_s = now_s - self._store.retention_s
-            samples = await self._store.place(place.rooms, Role.WALKER.value, name, since_s)
+            samples = await self._store.place(rooms, Role.WALKER.value, name, since_s)
             passport = await asyncio.to_thread(draw_up, samples, utc_offset_s=utc_offset_s)
-            self.num_drawn_up += 1
-            self._kept[key] = (now_s, passport)
-            self._kept.move_to_end(key)
-            if len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-            return passport
+        self.num_drawn_up += 1
+        self._kept[key] = (now_s, passport)
+        self._kept.move_to_end(key)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return passport

@@ -19,11 +19,17 @@ class FakeStore:
     def __init__(self) -> None:
         self.asked: list[tuple[tuple[str, ...], str, str, float]] = []
         self.samples = [GOOD] * 60
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.error: OSError | None = None
 
     async def place(
         self, rooms: tuple[str, ...], role: str, name: str, since_s: float
     ) -> list[Any]:
         self.asked.append((rooms, role, name, since_s))
+        await self.may_answer.wait()
+        if self.error is not None:
+            raise self.error
         return self.samples
 
 
@@ -65,6 +71,32 @@ async def test_all_who_ask_in_a_minute_get_the_same(
     clock.now_s += KEPT_S
     assert await passports.of("hongqiao") is not found[0]
     assert passports.num_drawn_up == 2
+
+
+async def test_who_gives_up_waiting_ends_nothing(passports: Passports, store: FakeStore) -> None:
+    store.may_answer.clear()
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await passports.of("hongqiao")
+    waiting = asyncio.create_task(passports.of("hongqiao"))
+    await asyncio.sleep(0)
+    store.may_answer.set()
+    assert (await waiting).minutes == 10
+    assert await passports.of("hongqiao") is await waiting
+    assert len(store.asked) == passports.num_drawn_up == 1
+    assert not passports._drawing
+
+
+async def test_what_could_not_be_read_is_asked_for_again(
+    passports: Passports, store: FakeStore
+) -> None:
+    store.error = OSError("disk")
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk"):
+            await passports.of("hongqiao")
+    store.error = None
+    assert (await passports.of("hongqiao")).minutes == 10
 
 
 async def test_a_name_and_a_clock_are_another_passport(
