@@ -162,10 +162,12 @@ class SectionClaims:
 
 def _claim_sound(pending: PendingTrack, *, starts_red: bool) -> TrackClaim:
     features = pending.request.audio_features
+    # Said in the old field alone by the Rust SDK and all that are built on it.
+    no_dtx = pending.request.disable_dtx or models.AudioTrackFeature.TF_NO_DTX in features
     is_stereo = pending.request.stereo or models.AudioTrackFeature.TF_STEREO in features
     return TrackClaim(
         codecs=pending.wanted_codecs,
-        uses_dtx=models.AudioTrackFeature.TF_NO_DTX not in features,
+        uses_dtx=not no_dtx,
         is_stereo=is_stereo,
         # Encrypted end to end, RED's headers are not readable either.
         allows_red=not pending.request.disable_red and not pending.info.encryption,

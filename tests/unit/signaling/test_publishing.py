@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from livekit.protocol import models, rtc
 from signaling_bench import KEY, LAYERS, SECRET, Bench, Client, Section
@@ -272,6 +274,22 @@ def test_the_codec_is_corrected_by_what_arrives(bench: Bench) -> None:
     bench.clock.advance(2)
     bob.offer()
     assert [sink.is_closed for sink in bob.transports[0].sinks] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("said", "uses_dtx"),
+    [
+        ({}, True),
+        ({"disable_dtx": True}, False),  # the Rust SDK
+        ({"audio_features": [models.AudioTrackFeature.TF_NO_DTX]}, False),
+    ],
+)
+def test_who_wants_all_of_a_silence_says_so_in_either_field(
+    bench: Bench, said: dict[str, Any], uses_dtx: bool
+) -> None:
+    alice = bench.connected("alice")
+    alice.publish("c", **said)
+    assert ("usedtx=1" in alice.last("answer").sdp) is uses_dtx
 
 
 def test_audio_and_video_details_can_change(bench: Bench) -> None:
