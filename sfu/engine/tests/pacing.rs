@@ -67,6 +67,37 @@ fn what_cannot_catch_up_jumps_to_a_newer_key_frame() {
 }
 
 #[test]
+fn a_frame_that_was_begun_is_finished_before_a_jump() {
+    // Each picture stands alone, as those of a slide show do, and takes longer than the next one is
+    // away: given up for the next each time, none of them would ever be seen.
+    let mut stage = stage(3, CLEAN);
+    stage.play(1_000_000);
+    stage.video.interval_us = 250_000;
+    stage.video.layers[0].key_packets = 10;
+    stage.budget(250_000);
+    stage.play(1_000_000);
+    let from = stage.world.now;
+    for _ in 0..40 {
+        stage.video.layers[0].needs_key = true;
+        stage.play(250_000);
+    }
+    let packets = stage.video();
+    let whole = frames(&packets).iter().filter(|(_, at)| *at > from).count();
+    assert!((20..=30).contains(&whole), "{whole} of some 25 that the budget carries");
+    assert!(longest_gap(&packets, from, stage.world.now) < 900_000);
+    assert!(stage.row().3 < 700_000, "and what comes is new");
+    // A jump that leaves no hole is no loss to who counts.
+    let seqs: Vec<u16> = stage.world.peers[stage.viewer]
+        .stream(VIDEO)
+        .iter()
+        .filter(|one| one.at > from + 500_000)
+        .map(|one| one.seq)
+        .collect();
+    let span = seqs.last().unwrap().wrapping_sub(seqs[0]);
+    assert_eq!(usize::from(span) + 1, seqs.len());
+}
+
+#[test]
 fn without_a_budget_again_everything_goes_on_at_once() {
     let mut stage = stage(4, CLEAN);
     stage.play(500_000);

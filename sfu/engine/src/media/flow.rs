@@ -108,7 +108,7 @@ pub struct Flow {
     epoch: Option<Epoch>,
     /// The epoch before, and until when its late packets are taken.
     tail: Option<(Epoch, Micros)>,
-    /// A switch waits until then for the frame in hand.
+    /// A switch or a jump waits until then for the frame in hand.
     drain_until_us: Option<Micros>,
     /// Timestamp of the frame in hand, `None` when it is complete.
     open_ts: Option<u32>,
@@ -297,7 +297,7 @@ impl Flow {
             self.emit_tail(now, encodings, &mut emit);
         }
         self.follow_pace(now, encodings, pace.as_ref(), &mut pulled);
-        if self.phase == Phase::Waiting || self.is_switching() {
+        if self.phase == Phase::Waiting || self.is_switching() || self.drain_until_us.is_some() {
             self.seek(now, encodings, timeline, &mut pulled, &mut emit);
         }
         match self.phase {
@@ -323,6 +323,11 @@ impl Flow {
         }
     }
 
+    /// The frame in hand is the last of this epoch, and `view` is not of it.
+    fn is_leaving_at(&self, view: &View) -> bool {
+        self.drain_until_us.is_some() && self.open_ts != Some(view.ts_rtp)
+    }
+
     /// Decides on one packet of the running epoch.
     fn offer(&mut self, now: Micros, view: &View) -> Option<Outgoing> {
         let epoch = self.epoch.as_mut()?;
@@ -334,8 +339,8 @@ impl Flow {
             epoch.leave_out(seq_ext);
             return None;
         }
-        if self.drain_until_us.is_some() && self.open_ts != Some(view.ts_rtp) {
-            return None; // the switch takes over from here
+        if self.is_leaving_at(view) {
+            return None; // the switch or the jump takes over from here
         }
         if self.filters(view) {
             self.count_left_out(view);

@@ -18,6 +18,10 @@ const CALM_TIME_US: Micros = 500_000;
 const SHED_INTERVAL_US: Micros = 100_000;
 /// A lag above this asks for a key frame to jump to.
 const ASK_US: Micros = 800_000;
+/// A jump waits so long for the frame in hand. Where each frame stands alone and takes longer than
+/// the next is away, none would be seen if each were given up for the next; and what was sent of it
+/// would be for nothing.
+const FINISH_US: Micros = 800_000;
 /// Nothing that waited longer is sent: the viewer has long been shown something else.
 const MAX_LAG_US: Micros = 2_500_000;
 /// Missing packets looked over for the oldest one that waits.
@@ -172,11 +176,14 @@ impl Flow {
         let next = epoch.next_seq_ext();
         let has_newer = encoding.key.is_some_and(|key| key.seq_ext > next);
         let is_falling = self.target < epoch.encoding;
-        if has_newer && !self.is_switching() {
+        if has_newer && !self.is_switching() && lag_us <= MAX_LAG_US {
+            if self.drain_until_us.is_some() {
+                return;
+            }
             let skipped = encoding.key.map_or(0, |key| key.seq_ext - next);
             self.lag.num_left_out = self.lag.num_left_out.wrapping_add(skipped as u32);
             pulled.has_jumped = true;
-            self.stop();
+            self.drain_until_us = Some(now + FINISH_US);
         } else if is_falling || lag_us > MAX_LAG_US {
             let waiting = encoding.ring.next_seq_ext().saturating_sub(next);
             self.lag.num_left_out = self.lag.num_left_out.wrapping_add(waiting as u32);

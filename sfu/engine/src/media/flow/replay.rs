@@ -36,6 +36,11 @@ impl Flow {
         let end = encoding.ring.next_seq_ext();
         while seq_ext < end && room > 0 {
             if let Some(view) = encoding.ring.view(seq_ext) {
+                if pace.is_some() && self.is_leaving_at(view) {
+                    // Finished, or without the rest of it: that would be waited for in vain.
+                    self.drain_until_us = Some(now);
+                    break;
+                }
                 let outgoing = self.offer(now, view);
                 // A budget pays for what leaves, a replay for what it goes over.
                 if outgoing.is_some() || pace.is_none() {

@@ -34,7 +34,8 @@ impl Flow {
         let encoding = &encodings[usize::from(self.target)];
         let max_age_us = match self.phase {
             Phase::Waiting => self.most_age_us(now),
-            _ => SWITCH_AGE_US,
+            _ if self.is_switching() => SWITCH_AGE_US,
+            _ => MAX_AGE_US, // newer than what waits in any case
         };
         let start = match self.is_audio {
             true => audio_start(encoding, self.earliest(encoding)),
@@ -59,8 +60,11 @@ impl Flow {
         }
         // Edge case 7: a frame that was begun is finished first, if it finishes soon.
         if self.phase != Phase::Waiting && self.open_ts.is_some() {
-            let until = *self.drain_until_us.get_or_insert(now + FRAME_GRACE_US);
-            if now < until {
+            let most_us = if self.is_switching() { now + FRAME_GRACE_US } else { now };
+            let until_us = self.drain_until_us.unwrap_or(most_us);
+            let until_us = if self.is_switching() { until_us.min(most_us) } else { until_us };
+            self.drain_until_us = Some(until_us);
+            if now < until_us {
                 return;
             }
         }
