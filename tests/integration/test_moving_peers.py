@@ -14,6 +14,8 @@ from sfu.ice import IceCandidate
 from sfu.ids import Codec, Payload
 from sfu.server import MediaServer
 
+pytestmark = pytest.mark.alone
+
 FRAME_S = 0.02
 MAX_GAP_S = 1.0
 DEAD_S = 6.5  # the engine says disconnected after 5 s

@@ -218,6 +218,7 @@ async def test_a_client_that_never_reads_is_cut(rig: Rig) -> None:
     await ws.close()
 
 
+@pytest.mark.alone
 async def test_ten_thousand_messages_do_not_starve_others(rig: Rig) -> None:
     noisy = await rig.connect()
     calm = await rig.connect()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
-from testkit.chromium_client import run_chromium
+from testkit.chromium_client import CALM_CAMERA, run_chromium
 from testkit.people import Host, OpenPerson, open_people
 from testkit.server import AislecastServer, run_server
 
@@ -22,7 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AislecastServer
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    async with run_chromium() as running:
+    async with run_chromium(CALM_CAMERA) as running:
         yield running
 
 

@@ -56,6 +56,21 @@ _KEEP_SAID = """
   new MutationObserver(() => said.push(line.textContent)).observe(line, { childList: true });
 }
 """
+_STOP_FILM = """
+(place) => {
+  const video = document.querySelector(`${place} video`);
+  video.srcObject.getVideoTracks()[0].enabled = false;
+  video.pause();
+}
+"""
+_GO_ON = """
+(place) => {
+  const video = document.querySelector(`${place} video`);
+  video.srcObject.getVideoTracks()[0].enabled = true;
+  return video.play();
+}
+"""
+_TILE = '.tile[aria-label="李经理"]'
 _FORGE = """
 ([topic, text]) => theRoom.localParticipant.publishData(
   new TextEncoder().encode(text), { reliable: true, topic })
@@ -109,6 +124,12 @@ def chunks(track: str, file: bytes, *, number: int, taken_ms: int) -> list[bytes
         + part
         for index, part in enumerate(parts)
     ]
+
+
+async def tell_still(person: Any, room: str, parts: list[bytes]) -> None:
+    """Send a picture as the server does."""
+    for part in parts:
+        await tell(person, room, "aislecast.still", part)
 
 
 async def test_every_step_is_one_line_that_goes_by_itself(host, person) -> None:
@@ -170,27 +191,19 @@ async def test_a_still_takes_the_place_of_the_film_until_it_moves_again(host, pe
     await guest.until_tile("李经理")
     # The film stands still: no frame comes while the sender's camera is held.
     camera = await camera_of(guest, host.room, "李经理")
-    await guest.page.evaluate(
-        """() => {
-          const video = document.querySelector('.tile[aria-label="李经理"] video');
-          video.srcObject.getVideoTracks()[0].enabled = false;
-          video.pause();
-        }"""
-    )
+    await guest.page.evaluate(_STOP_FILM, _TILE)
     file = bytes(await guest.page.evaluate(_WEBP))
     # A phone's clock may be minutes wrong: age is told by the journey of the fastest picture.
     ahead_ms = int(time.time() * 1000) + 600_000
-    for part in chunks(camera, file, number=1, taken_ms=ahead_ms):
-        await tell(guest, host.room, "aislecast.still", part)
-    still = '.tile[aria-label="李经理"] .tile-still'
+    await tell_still(guest, host.room, chunks(camera, file, number=1, taken_ms=ahead_ms))
+    still = f"{_TILE} .tile-still"
     await guest.page.wait_for_selector(f"{still}:not([hidden])")
     assert await guest.page.get_attribute(still, "alt") == "李经理 的照片"
     assert await guest.page.evaluate("(s) => document.querySelector(s).naturalWidth", still) == 320
     await guest.page.wait_for_selector(".tile-age:has-text('3 秒前')")
     # The next replaces it; half a picture and rubbish change nothing.
     first = await guest.page.get_attribute(still, "src")
-    for part in chunks(camera, file, number=2, taken_ms=ahead_ms + 5000):
-        await tell(guest, host.room, "aislecast.still", part)
+    await tell_still(guest, host.room, chunks(camera, file, number=2, taken_ms=ahead_ms + 5000))
     await guest.until(
         "(old) => ![old, null, undefined].includes("
         "document.querySelector('.tile-still[src]')?.getAttribute('src'))",
@@ -201,15 +214,9 @@ async def test_a_still_takes_the_place_of_the_film_until_it_moves_again(host, pe
     await tell(
         guest, host.room, "aislecast.still", chunks(camera, b"x" * 2000, number=3, taken_ms=1)[1]
     )
-    await guest.page.evaluate(
-        """() => {
-          const video = document.querySelector('.tile[aria-label="李经理"] video');
-          video.srcObject.getVideoTracks()[0].enabled = true;
-          return video.play();
-        }"""
-    )
+    await guest.page.evaluate(_GO_ON, _TILE)
     await guest.page.wait_for_selector(still, state="hidden")
-    await guest.page.wait_for_selector('.tile[aria-label="李经理"] .tile-age', state="hidden")
+    await guest.page.wait_for_selector(f"{_TILE} .tile-age", state="hidden")
 
 
 async def test_only_the_server_is_believed(host, person) -> None:
@@ -234,33 +241,19 @@ async def test_a_rep_sees_hqs_stills_where_the_film_was(host, person) -> None:
     await rep.enter(await host.invite("walker", "王芳"))
     await rep.until_seen("#hq-face video")
     camera = await camera_of(rep, host.room, "李经理")
-    await rep.page.evaluate(
-        """() => {
-          const video = document.querySelector("#hq-face video");
-          video.srcObject.getVideoTracks()[0].enabled = false;
-          video.pause();
-        }"""
-    )
+    await rep.page.evaluate(_STOP_FILM, "#hq-face")
     await rep.page.wait_for_selector("#hq-face .tile-age:has-text('秒前')")
     file = bytes(await rep.page.evaluate(_WEBP))
     now_ms = int(time.time() * 1000)
-    for part in chunks("TR_else", file, number=1, taken_ms=now_ms):
-        await tell(rep, host.room, "aislecast.still", part)
-    for part in chunks(camera, file, number=2, taken_ms=now_ms):
-        await tell(rep, host.room, "aislecast.still", part)
+    await tell_still(rep, host.room, chunks("TR_else", file, number=1, taken_ms=now_ms))
+    await tell_still(rep, host.room, chunks(camera, file, number=2, taken_ms=now_ms))
     still = "#hq-face .tile-still:not([hidden])"
     await rep.page.wait_for_selector(still)
     assert await rep.page.get_attribute(still, "alt") == "李经理 的照片"
     boxes = [await rep.page.locator(one).bounding_box() for one in (still, "#hq-face")]
     assert boxes[0] == boxes[1]
     await rep.page.wait_for_selector("#hq-face .tile-age:has-text('3 秒前')")
-    await rep.page.evaluate(
-        """() => {
-          const video = document.querySelector("#hq-face video");
-          video.srcObject.getVideoTracks()[0].enabled = true;
-          return video.play();
-        }"""
-    )
+    await rep.page.evaluate(_GO_ON, "#hq-face")
     await rep.page.wait_for_selector("#hq-face .tile-still", state="hidden")
     await rep.page.wait_for_selector("#hq-face .tile-age", state="hidden")
     await rep.until_seen("#hq-face video")

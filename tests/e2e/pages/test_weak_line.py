@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
-from testkit.chromium_client import run_chromium
+from testkit.chromium_client import CALM_CAMERA, run_chromium
 from testkit.people import PHONE, Host, Person
 from testkit.server import AislecastServer
 from weaknet.links import GOOD
@@ -41,7 +41,7 @@ def network() -> Iterator[Network]:
 async def run_chromium_in(place: Namespace, url: str) -> AsyncIterator[Browser]:
     """A browser in a network of its own; we talk to it by pipes."""
     # Cameras are for secure pages, and only loopback is one without a certificate.
-    chromium = run_chromium(f"--unsafely-treat-insecure-origin-as-secure={url}")
+    chromium = run_chromium(CALM_CAMERA, f"--unsafely-treat-insecure-origin-as-secure={url}")
     with place.entered():
         browser = await chromium.__aenter__()
     try:
@@ -60,16 +60,6 @@ async def until_remembered(host: Host, name: str, *, bad_s: float) -> None:
             return
         await host.page.wait_for_timeout(500)
     raise AssertionError(f"nothing bad is remembered of {name}: {people}")
-
-
-async def ask_why(host: Host, name: str) -> str:
-    """What the host is told of somebody's line."""
-    await host.page.keyboard.press("p")
-    await host.page.click(f'#people button[aria-label="管理 {name}"]')
-    await host.page.click("text=网络情况")
-    told = host.page.locator(f".toast:has-text('{name}：')")
-    await told.wait_for()
-    return str(await told.inner_text())
 
 
 @asynccontextmanager
@@ -115,7 +105,7 @@ async def test_the_ladder_goes_down_and_up_with_words(network: Network, tmp_path
         await viewer.until_tile("李经理")
         await viewer.page.wait_for_selector(".tile-age", state="hidden")
         assert viewer.taps == taps
-        why = await ask_why(host, "赵磊")
+        why = await host.ask_why("赵磊")
         assert any(words in why for words in _DOWNLINK_WORDS), why
 
 

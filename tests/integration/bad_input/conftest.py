@@ -1,4 +1,4 @@
-"""One server, and a healthy pair in the room where everybody misbehaves."""
+"""One server a file, and a healthy pair in the room where everybody misbehaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from testkit.server import AislecastServer, run_server
 ROOM = "aisle"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AislecastServer]:
     folder = tmp_path_factory.mktemp("bad_input")
     with run_server(folder / "data", "--log-level", "debug") as running:
@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AislecastServer
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def witness(server: AislecastServer) -> Iterator[Witness]:
     with Witness(server, ROOM) as pair:
         yield pair

@@ -239,6 +239,16 @@ class Host(Person):
         )
         return str(made["url"])
 
+    async def ask_why(self, name: str) -> str:
+        """Ask by somebody's menu how the line is; returns what the page says."""
+        if not await self.page.is_visible("#people"):
+            await self.page.keyboard.press("p")
+        await self.page.click(f'#people button[aria-label="管理 {name}"]')
+        await self.page.click("text=网络情况")
+        told = self.page.locator(f".toast:has-text('{name}：')")
+        await told.wait_for()
+        return await told.inner_text()
+
     async def members(self) -> dict[str, models.ParticipantInfo]:
         """Who is in the room, by name, whatever the pages show: asked of the server."""
         async with self.server.admin() as admin:

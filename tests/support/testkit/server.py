@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import signal
 import socket
 import ssl
@@ -29,6 +30,8 @@ KEY = "testkitkey"
 SECRET = "a-secret-of-the-testkit-that-is-long-enough"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+# Above all that browsers refuse (fetch.spec.whatwg.org, "bad port").
+FIRST_PORT, FIRST_EPHEMERAL_PORT = 11_000, 32_768
 _SAMPLE = re.compile(r'^(\w+)(?:\{event="([^"]*)"\})? ([-+.\deE]+)$', re.MULTILINE)
 _ANY_CERTIFICATE = ssl.create_default_context()
 _ANY_CERTIFICATE.check_hostname = False
@@ -36,16 +39,27 @@ _ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 _TROUBLE = re.compile(r"Traceback \(most recent call last\)|panicked at|never (awaited|retrieved)")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port that is free for TCP and for UDP."""
+    """Return a port that is free for TCP and for UDP, another one each time.
+
+    None of those that Linux gives to whoever asks for any: before a server has taken it, any
+    connection on this machine might. At random, as other test processes look for one too.
+    """
     while True:
+        port = FIRST_PORT + secrets.randbelow(FIRST_EPHEMERAL_PORT - FIRST_PORT)
+        if port in _given:
+            continue
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
             try:
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(tcp.getsockname()[1])
+        _given.add(port)
+        return port
 
 
 class AislecastServer:
