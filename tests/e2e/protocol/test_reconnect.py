@@ -25,6 +25,7 @@ async def assert_call_goes_on(alice, bob) -> None:
         await listener.until("hasHeard", f"after by {sender.identity}")
 
 
+@pytest.mark.alone
 @MODES
 async def test_resume_after_the_signal_line_broke(join, server, is_single: bool) -> None:
     """Media must not stop for it."""

@@ -19,6 +19,7 @@ def running(sent: dict) -> set[str]:
     return {rid for rid, stream in sent.items() if stream["is_active"]}
 
 
+@pytest.mark.alone
 async def test_layers_nobody_needs_stop_at_the_publisher(join) -> None:
     alice = await join("alice", dynacast=True)
     bob = await join("bob")
