@@ -98,6 +98,29 @@ fn a_frame_that_was_begun_is_finished_before_a_jump() {
 }
 
 #[test]
+fn who_asks_again_while_a_key_frame_comes_slowly_gets_that_one() {
+    let mut stage = stage(3, CLEAN);
+    stage.play(3_000_000);
+    stage.video.interval_us = 400_000;
+    stage.video.layers[0].packets = 1;
+    stage.budget(160_000);
+    stage.play(2_000_000);
+    let from = stage.world.now;
+    stage.video.layers[0].needs_key = true;
+    stage.video.answers_plis = false;
+    for _ in 0..7 {
+        stage.play(100_000);
+        let (viewer, world) = (stage.viewer, &mut stage.world);
+        let pli = world.peers[viewer].pli(VIDEO);
+        world.send(viewer, pli);
+    }
+    stage.play(700_000);
+    let packets = stage.video();
+    let keys = packets.iter().filter(|one| one.is_key && one.at > from).count();
+    assert_eq!(keys, 12, "once, and whole");
+}
+
+#[test]
 fn without_a_budget_again_everything_goes_on_at_once() {
     let mut stage = stage(4, CLEAN);
     stage.play(500_000);

@@ -192,7 +192,8 @@ impl Core {
         let flight_us = rtt_us.max(KEY_FLIGHT_US);
         let is_on_its_way =
             sink.flow.key_sent_us().is_some_and(|sent_us| now.saturating_sub(sent_us) < flight_us);
-        // A start that is on its way, or replaying, serves it.
+        // A start that is on its way, or replaying, serves it: also one that takes long on a narrow
+        // line, which would never arrive if it were cut short for itself.
         let is_moving = sink.flow.is_replaying() || sink.flow.is_in_motion();
         let is_served = is_on_its_way || sink.flow.current().is_none() || is_moving;
         let Some(source_index) = sink.source.filter(|_| !is_served) else {

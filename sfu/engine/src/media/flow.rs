@@ -123,6 +123,8 @@ pub struct Flow {
     last_out_us: Micros,
     last_pid: u16,
     last_tl0: u8,
+    /// Timestamp of the newest key frame that went out, and when its last packet so far did.
+    key_ts: Option<u32>,
     key_sent_us: Option<Micros>,
     replayed_us: Micros,
     replay_bytes: i64,
@@ -152,6 +154,7 @@ impl Flow {
             last_out_us: 0,
             last_pid: from.out_seq_ext as u16 & 0x7fff,
             last_tl0: from.out_ts as u8,
+            key_ts: None,
             key_sent_us: None,
             replayed_us: 0,
             replay_bytes: 0,
@@ -181,7 +184,7 @@ impl Flow {
         self.epoch.as_ref().filter(|_| self.phase != Phase::Waiting)
     }
 
-    /// When a key frame last began to go out.
+    /// When a packet of a key frame last went out.
     pub fn key_sent_us(&self) -> Option<Micros> {
         self.key_sent_us
     }
@@ -366,6 +369,9 @@ impl Flow {
         }
         self.last_out_us = now;
         if view.is_key && view.is_frame_start {
+            self.key_ts = Some(view.ts_rtp);
+        }
+        if self.key_ts == Some(view.ts_rtp) {
             self.key_sent_us = Some(now);
         }
         Some(outgoing)
