@@ -4,7 +4,7 @@ mod driver;
 
 #[test]
 fn random_programs_break_nothing() {
-    let mut forwarded = 0;
+    let (mut forwarded, mut falls) = (0, 0);
     for seed in 0..120u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let bytes: Vec<u8> = (0..10_000)
@@ -16,9 +16,12 @@ fn random_programs_break_nothing() {
                 state as u8
             })
             .collect();
-        forwarded += driver::run(&bytes);
+        let counters = driver::run(&bytes);
+        forwarded += counters.forwarded_packets;
+        falls += counters.uplink_falls;
     }
     assert!(forwarded > 2_000, "the programs reach the subscribers: {forwarded}");
+    assert!(falls > 20, "and publishers' lines fall: {falls}");
 }
 
 /// Found by the fuzzer: a gap that turned out to be padding was offered at every turn.

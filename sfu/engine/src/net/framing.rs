@@ -1,7 +1,7 @@
 //! RFC 4571 framing: a 16-bit length before every datagram, on a byte stream.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 /// Largest datagram that the length field can announce.
 pub const MAX_FRAME: usize = u16::MAX as usize;
@@ -15,8 +15,15 @@ const SMALL: usize = 400;
 /// socket is delay for everything behind it.
 const STALLED_US: u64 = 500_000;
 
+/// Room that [`FrameReader::read`] needs: what is left of one frame, and as much again.
+pub const SCRATCH_BYTES: usize = 2 * (MAX_FRAME + 2);
+/// Reads of one connection before the others get their turn.
+const READ_ROUNDS: usize = 4;
+/// What a reader keeps of its memory when nothing is left in it.
+const KEPT_BYTES: usize = 4096;
+
 /// Range of the first complete frame's payload in `data`.
-pub fn parse_frame(data: &[u8]) -> Option<std::ops::Range<usize>> {
+fn parse_frame(data: &[u8]) -> Option<std::ops::Range<usize>> {
     let header = data.first_chunk::<2>()?;
     let end = 2 + usize::from(u16::from_be_bytes(*header));
     (data.len() >= end).then_some(2..end)
@@ -24,12 +31,85 @@ pub fn parse_frame(data: &[u8]) -> Option<std::ops::Range<usize>> {
 
 /// Whether a stream can still begin with a STUN message (RFC 8489 §5: two zero bits, magic cookie).
 /// True while too little has arrived to tell.
-pub fn may_begin_with_stun(data: &[u8]) -> bool {
+fn may_begin_with_stun(data: &[u8]) -> bool {
     const MAGIC_COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
     if data.get(2).is_some_and(|first| first & 0xC0 != 0) {
         return false;
     }
     data.iter().skip(6).zip(MAGIC_COOKIE).all(|(a, b)| *a == b)
+}
+
+/// How a round of reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    /// Nothing is left to read for now.
+    Drained,
+    /// There may be more.
+    More,
+    /// It is no stream of frames, or one of too large frames.
+    Garbage,
+    /// The stream is over.
+    Closed,
+}
+
+/// Takes frames out of a byte stream. Whatever arrives, it holds one unfinished frame at most.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    partial: Vec<u8>,
+    has_begun: bool,
+}
+
+impl FrameReader {
+    /// Reads a few times, and calls `on_frame` with each frame that is whole and not empty. `scratch`
+    /// is memory of [`SCRATCH_BYTES`]; more than `max_partial` bytes of an unfinished frame are not
+    /// waited for.
+    pub fn read(
+        &mut self,
+        stream: &mut impl Read,
+        scratch: &mut [u8],
+        max_partial: usize,
+        mut on_frame: impl FnMut(&mut [u8]),
+    ) -> ReadOutcome {
+        let mut held = self.partial.len();
+        scratch[..held].copy_from_slice(&self.partial);
+        self.partial.clear();
+        let mut outcome = ReadOutcome::More;
+        for _ in 0..READ_ROUNDS {
+            match stream.read(&mut scratch[held..]) {
+                Ok(0) => return ReadOutcome::Closed,
+                Ok(count) => held += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outcome = ReadOutcome::Drained;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return ReadOutcome::Closed,
+            }
+            if !self.has_begun && !may_begin_with_stun(&scratch[..held]) {
+                return ReadOutcome::Garbage;
+            }
+            let mut start = 0;
+            while let Some(range) = parse_frame(&scratch[start..held]) {
+                self.has_begun = true;
+                let (from, to) = (start + range.start, start + range.end);
+                // RFC 4571 §2: a null packet is ignored.
+                if from < to {
+                    on_frame(&mut scratch[from..to]);
+                }
+                start = to;
+            }
+            scratch.copy_within(start..held, 0);
+            held -= start;
+        }
+        if held > max_partial {
+            return ReadOutcome::Garbage;
+        }
+        self.partial.extend_from_slice(&scratch[..held]);
+        if held == 0 && self.partial.capacity() > KEPT_BYTES {
+            self.partial = Vec::new();
+        }
+        outcome
+    }
 }
 
 /// Frames that wait for a slow connection; whole datagrams are refused, never torn.
@@ -115,6 +195,40 @@ mod tests {
         }
     }
 
+    /// A stream that brings so many bytes at a time; 0 = nothing now.
+    struct Cut<'a> {
+        data: &'a [u8],
+        steps: std::iter::Cycle<std::slice::Iter<'a, usize>>,
+    }
+
+    impl Read for Cut<'_> {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            let step = *self.steps.next().unwrap();
+            if step == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = step.min(room.len()).min(self.data.len());
+            let (head, tail) = self.data.split_at(count);
+            room[..count].copy_from_slice(head);
+            self.data = tail;
+            Ok(count)
+        }
+    }
+
+    fn read_all(data: &[u8], steps: &[usize], most: usize) -> (Vec<Vec<u8>>, ReadOutcome) {
+        let (mut reader, mut scratch) = (FrameReader::default(), vec![0; SCRATCH_BYTES]);
+        let mut stream = Cut { data, steps: steps.iter().cycle() };
+        let mut frames = Vec::new();
+        loop {
+            let outcome =
+                reader.read(&mut stream, &mut scratch, most, |frame| frames.push(frame.to_vec()));
+            assert!(reader.partial.len() <= most);
+            if matches!(outcome, ReadOutcome::Garbage | ReadOutcome::Closed) {
+                return (frames, outcome);
+            }
+        }
+    }
+
     fn split(mut data: &[u8]) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         while let Some(range) = parse_frame(data) {
@@ -125,7 +239,28 @@ mod tests {
         frames
     }
 
+    const STUN: [u8; 12] = [0, 10, 0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 9, 9];
+
     proptest! {
+        #[test]
+        fn however_a_stream_is_cut_the_same_frames_come_out(
+            frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..600), 1..40),
+            steps in proptest::collection::vec(0usize..2000, 1..20),
+        ) {
+            prop_assume!(steps.iter().any(|&step| step > 0));
+            let mut data = STUN.to_vec();
+            for frame in &frames {
+                // An empty one before each.
+                data.extend([0, 0]);
+                data.extend((frame.len() as u16).to_be_bytes());
+                data.extend(frame);
+            }
+            let (found, outcome) = read_all(&data, &steps, MAX_FRAME + 2);
+            prop_assert_eq!(outcome, ReadOutcome::Closed);
+            prop_assert_eq!(&found[0], &STUN[2..]);
+            prop_assert_eq!(&found[1..], &frames);
+        }
+
         #[test]
         fn partial_writes_never_tear_frames(
             frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..600), 1..40),
@@ -166,10 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stranger_does_not_finish_is_not_kept() {
+        let mut data = STUN.to_vec();
+        data.extend([0x40, 0x00]);
+        data.extend([0; 0x4000]);
+        assert_eq!(read_all(&data, &[100], 0x4002).1, ReadOutcome::Closed);
+        data.extend([0xff, 0xff]);
+        data.extend([0; 0x4000]);
+        let (frames, outcome) = read_all(&data, &[100], 0x4000);
+        assert_eq!((frames.len(), outcome), (2, ReadOutcome::Garbage), "the next was too large");
+        assert_eq!(read_all(b"GET / HTTP/1.1\r\n", &[5], 0x4000).1, ReadOutcome::Garbage);
+    }
+
+    #[test]
     fn only_stun_may_come_first() {
-        let stun = [0, 20, 0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42, 9, 9];
-        for end in 0..stun.len() {
-            assert!(may_begin_with_stun(&stun[..end]));
+        for end in 0..STUN.len() {
+            assert!(may_begin_with_stun(&STUN[..end]));
         }
         assert!(!may_begin_with_stun(b"GET / HTTP/1.1\r\n"));
         assert!(!may_begin_with_stun(&[0, 20, 0x80]));

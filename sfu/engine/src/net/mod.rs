@@ -3,7 +3,7 @@
 
 mod counters;
 mod exchange;
-mod framing;
+pub mod framing;
 mod gather;
 mod media_thread;
 mod reply_source;

@@ -1,14 +1,14 @@
 //! ICE-TCP, passive side (RFC 6544): accepted connections that carry framed datagrams.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::counters::NetCounters;
-use super::framing::{MAX_FRAME, SendQueue, may_begin_with_stun, parse_frame};
+use super::framing::{FrameReader, MAX_FRAME, ReadOutcome, SCRATCH_BYTES, SendQueue};
 use crate::api::Micros;
 
 /// Open connections at most.
@@ -25,8 +25,6 @@ const IDLE_US: Micros = 45_000_000;
 const SWEEP_US: Micros = 1_000_000;
 /// Kernel send buffer: what sits there cannot be dropped any more, so it is delay.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Reads of one connection before the others get their turn.
-const READ_ROUNDS: usize = 4;
 /// Message type of a binding error response (RFC 8489 §5).
 const STUN_ERROR: [u8; 2] = [0x01, 0x11];
 /// First token of accepted connections; below are the sockets bound at start.
@@ -35,14 +33,13 @@ pub const FIRST_CONNECTION_TOKEN: usize = 1 << 16;
 struct Connection {
     stream: mio::net::TcpStream,
     remote: SocketAddr,
-    partial: Vec<u8>,
+    reader: FrameReader,
     queue: SendQueue,
     accepted_us: Micros,
     received_us: Micros,
     /// The core took its check: it has shown that it knows ICE credentials, and is one of at most
     /// eight paths of its transport.
     is_proven: bool,
-    has_begun: bool,
     is_readable: bool,
     is_dirty: bool,
 }
@@ -92,7 +89,7 @@ impl TcpPorts {
             readable: Vec::new(),
             dirty: Vec::new(),
             closed: Vec::new(),
-            scratch: vec![0; 2 * (MAX_FRAME + 2)],
+            scratch: vec![0; SCRATCH_BYTES],
             sweep_us: 0,
             registry,
         })
@@ -191,12 +188,11 @@ impl TcpPorts {
         let connection = Connection {
             stream,
             remote,
-            partial: Vec::new(),
+            reader: FrameReader::default(),
             queue: SendQueue::default(),
             accepted_us: now,
             received_us: now,
             is_proven: false,
-            has_begun: false,
             is_readable: false,
             is_dirty: false,
         };
@@ -215,7 +211,11 @@ impl TcpPorts {
                 continue;
             };
             connection.received_us = now;
-            match connection.read(&mut self.scratch, |remote, data| on_datagram(id, remote, data)) {
+            let Connection { stream, remote, reader, is_proven, .. } = connection;
+            let most = if *is_proven { MAX_FRAME + 2 } else { MAX_UNPROVEN_BYTES };
+            let outcome =
+                reader.read(stream, &mut self.scratch, most, |data| on_datagram(id, *remote, data));
+            match outcome {
                 ReadOutcome::Drained => connection.is_readable = false,
                 ReadOutcome::More => self.readable.push(id),
                 ReadOutcome::Garbage => {
@@ -306,60 +306,5 @@ impl TcpPorts {
             self.unproven -= usize::from(!connection.is_proven);
             self.closed.push(id);
         }
-    }
-}
-
-enum ReadOutcome {
-    Drained,
-    More,
-    Garbage,
-    Closed,
-}
-
-impl Connection {
-    fn read(
-        &mut self,
-        scratch: &mut [u8],
-        mut on_datagram: impl FnMut(SocketAddr, &mut [u8]),
-    ) -> ReadOutcome {
-        let mut held = self.partial.len();
-        scratch[..held].copy_from_slice(&self.partial);
-        self.partial.clear();
-        let mut outcome = ReadOutcome::More;
-        for _ in 0..READ_ROUNDS {
-            match self.stream.read(&mut scratch[held..]) {
-                Ok(0) => return ReadOutcome::Closed,
-                Ok(count) => held += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    outcome = ReadOutcome::Drained;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return ReadOutcome::Closed,
-            }
-            if !self.has_begun && !may_begin_with_stun(&scratch[..held]) {
-                return ReadOutcome::Garbage;
-            }
-            let mut start = 0;
-            while let Some(range) = parse_frame(&scratch[start..held]) {
-                self.has_begun = true;
-                let (from, to) = (start + range.start, start + range.end);
-                // RFC 4571 §2: a null packet is ignored.
-                if from < to {
-                    on_datagram(self.remote, &mut scratch[from..to]);
-                }
-                start = to;
-            }
-            scratch.copy_within(start..held, 0);
-            held -= start;
-        }
-        if held > MAX_UNPROVEN_BYTES && !self.is_proven {
-            return ReadOutcome::Garbage;
-        }
-        self.partial.extend_from_slice(&scratch[..held]);
-        if held == 0 && self.partial.capacity() > 4096 {
-            self.partial = Vec::new();
-        }
-        outcome
     }
 }

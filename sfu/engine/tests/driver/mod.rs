@@ -5,9 +5,9 @@ use aislecast_engine::api::{
     Codec, Command, EncodingConfig, ExtMap, Layers, Local, Micros, Path, Payload, SinkConfig,
     SinkId, SourceConfig, SourceId, SrtpProfile, TapId, TransportId,
 };
-use aislecast_engine::core::{Core, Egress};
+use aislecast_engine::core::{Core, Counters, Egress};
 use aislecast_engine::wire::rtcp::RtcpWriter;
-use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
+use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter, abs_send_time};
 use aislecast_engine::wire::srtp::SrtpSender;
 use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
@@ -54,11 +54,13 @@ struct Program<'a> {
     senders: Vec<SrtpSender>,
     egress: Checked,
     num_ids: u32,
+    /// What waits on the publisher's line.
+    lag_us: Micros,
     next_seqs: [u16; 16],
 }
 
-/// Runs `bytes` to their end and checks the invariants; returns the packets forwarded.
-pub fn run(bytes: &[u8]) -> u64 {
+/// Runs `bytes` to their end and checks the invariants; returns what was counted.
+pub fn run(bytes: &[u8]) -> Counters {
     let mut program = Program {
         bytes,
         core: Core::new(1),
@@ -66,6 +68,7 @@ pub fn run(bytes: &[u8]) -> u64 {
         senders: (0..PEERS).map(|_| sender()).collect(),
         egress: Checked::default(),
         num_ids: 100,
+        lag_us: 0,
         next_seqs: [65_500; 16],
     };
     program.set_up();
@@ -80,7 +83,7 @@ pub fn run(bytes: &[u8]) -> u64 {
     program.core.snapshot_transports(program.now, &mut rows);
     program.core.snapshot_encodings(program.now, &mut rows);
     program.core.snapshot_sinks(program.now, &mut rows);
-    counters.forwarded_packets
+    counters
 }
 
 fn sender() -> SrtpSender {
@@ -203,7 +206,10 @@ impl Program<'_> {
     }
 
     fn step(&mut self) {
-        match self.byte() % 18 {
+        let choice = self.byte();
+        match choice % 18 {
+            // Two of 256, so that the numbers of the others stay.
+            _ if choice >= 254 => self.burst(),
             0..=5 => self.rtp(),
             6 => self.rtcp(),
             7 => self.raw(),
@@ -281,6 +287,7 @@ impl Program<'_> {
             repaired_rid: rid.filter(|_| is_rtx),
             audio_level: is_audio.then_some((true, seq)),
             twcc: Some(u16::from(seq) << 4),
+            abs_send_time: self.send_time(ts),
             dependency: (flags & 16 != 0).then_some(&[1; 30]),
             ..OutExtensions::default()
         };
@@ -303,11 +310,57 @@ impl Program<'_> {
             let lost = self.next_seqs[usize::from(layer)].wrapping_sub(2 + u16::from(seq & 7));
             payload.splice(..0, lost.to_be_bytes());
         }
-        let mut packet = vec![0; 600];
+        self.publish(&header, &extensions, &payload);
+    }
+
+    fn publish(&mut self, header: &RtpHeader, extensions: &OutExtensions<'_>, payload: &[u8]) {
+        let mut packet = vec![0; 1500];
         let writer = RtpWriter::new(EXTENSIONS);
-        let at = writer.write_header(&mut packet, &header, &extensions).expect("room");
-        packet[at..at + payload.len()].copy_from_slice(&payload);
+        let at = writer.write_header(&mut packet, header, extensions).expect("room");
+        packet[at..at + payload.len()].copy_from_slice(payload);
         self.seal(0, packet, at + payload.len());
+    }
+
+    /// Packets of the lowest layer one behind the other, as a line lets them through that is fast,
+    /// narrow, or gets so meanwhile; now and then one is lost.
+    fn burst(&mut self) {
+        let [count, gap, lag, holes] = [self.byte(), self.byte(), self.byte(), self.byte()];
+        for number in 0..count {
+            self.pass(Micros::from(gap) * 250);
+            self.lag_us = match lag & 0x80 {
+                0 => self.lag_us.saturating_sub(Micros::from(lag) * 250),
+                _ => (self.lag_us + Micros::from(lag & 0x7f) * 500).min(5_000_000),
+            };
+            let seq = self.next_seqs[0];
+            let is_lost = holes & 0x80 != 0 && number % (holes & 0x1f).max(2) == 0;
+            self.next_seqs[0] = seq.wrapping_add(1 + u16::from(is_lost));
+            let ts_rtp = u32::from(seq / 2).wrapping_mul(3000);
+            let header = RtpHeader { is_marker: seq % 2 == 1, pt: 96, seq, ts_rtp, ssrc: 50 };
+            let extensions = OutExtensions {
+                mid: Some(b"1"),
+                rid: Some(b"q"),
+                twcc: Some(seq),
+                abs_send_time: Some(abs_send_time(self.now.saturating_sub(self.lag_us))),
+                ..OutExtensions::default()
+            };
+            self.publish(&header, &extensions, &[0; 1100]);
+        }
+    }
+
+    /// When the publisher says that it sent a packet: mostly on a line with a queue, which falls and
+    /// comes back; sometimes at any time, or it does not say.
+    fn send_time(&mut self, dice: u8) -> Option<u32> {
+        self.lag_us = match dice & 7 {
+            0..=3 => (self.lag_us + Micros::from(dice >> 3) * 2_000).min(900_000),
+            4 | 5 => self.lag_us / 2,
+            6 => 0,
+            _ => self.lag_us,
+        };
+        match dice {
+            0xfe => None,
+            0xff => Some((u32::from(self.next_seqs[0]) << 8) ^ u32::from(self.next_seqs[2])),
+            _ => Some(abs_send_time(self.now.saturating_sub(self.lag_us))),
+        }
     }
 
     fn seal(&mut self, peer: u32, mut packet: Vec<u8>, len: usize) {

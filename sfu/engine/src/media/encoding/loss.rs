@@ -26,9 +26,13 @@ impl Encoding {
         let Some(codec) = self.codec.filter(|codec| !codec.is_audio()) else {
             return false;
         };
-        let mut is_filled = false;
-        let find = |one: &Encoding| one.nack.missing().find(|&seq| is_padding(&one.ring, seq));
-        while let Some(seq_ext) = find(self) {
+        let (mut is_filled, mut next) = (false, 0);
+        // Each is looked at once: what is filled here tells nothing of the others.
+        let find = |one: &Encoding, next: u64| {
+            one.nack.missing().find(|&seq| seq >= next && is_padding(&one.ring, seq))
+        };
+        while let Some(seq_ext) = find(self, next) {
+            next = seq_ext + 1;
             let ts_rtp = neighbours(&self.ring, seq_ext).map_or(0, |(before, _)| before.ts_rtp);
             let view = View::new(seq_ext, ts_rtp, codec, now);
             if self.ring.insert(view, &[], &[], &[]).is_ok() && self.log.len() < MAX_LOG {
