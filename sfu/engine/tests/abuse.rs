@@ -53,6 +53,71 @@ fn feedback_that_claims_tens_of_thousands_of_packets_is_bounded() {
     assert_eq!(world.core.counters().dropped_malformed - before, 3);
 }
 
+/// Feedback of a peer by which all of the last `count` numbers but the newest were lost.
+fn all_lost(world: &mut World, peer: usize, count: u64) -> Vec<u8> {
+    let newest = *world.peers[peer].arrivals.keys().next_back().unwrap();
+    let arrivals = [Arrival { seq_ext: newest, arrived_us: 1_000_000 }];
+    let base_seq_ext = newest + 1 - count;
+    let header = FeedbackHeader { sender_ssrc: 1, media_ssrc: 2, feedback_count: 0, base_seq_ext };
+    world.peers[peer].rtcp(|writer| assert!(writer.transport_cc(&header, &arrivals).is_some()))
+}
+
+/// Two who watch the same, after five seconds.
+fn two_viewers(seed: u64) -> (World, [VideoTrack; 1], usize, usize) {
+    let mut world = World::new(seed);
+    let publisher = world.add_peer(CLEAN);
+    let (flooder, friend) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
+    let source = world.add_source(publisher, "0", false, &["q"]);
+    world.add_sink(flooder, source, 500, 0);
+    world.add_sink(friend, source, 600, 0);
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
+    world.play(&mut tracks, &mut [], 5_000_000, |_| {});
+    world.run_for(100_000);
+    (world, tracks, flooder, friend)
+}
+
+fn num_rows(world: &mut World, peer: usize) -> usize {
+    let mut rows = Vec::new();
+    world.core.drain_twcc(&mut rows);
+    let id = world.peers[peer].id.0.to_le_bytes();
+    rows.chunks_exact(29).filter(|row| row[..4] == id).count()
+}
+
+#[test]
+fn who_tells_of_the_same_losses_again_and_again_leaves_the_reports_of_others_in_place() {
+    let (mut world, _, flooder, friend) = two_viewers(11);
+    let num_came = world.peers[friend].arrivals.len();
+    let feedback = world.peers[friend].feedback().unwrap();
+    world.send(friend, feedback);
+    for _ in 0..2_000 {
+        let flood = all_lost(&mut world, flooder, num_came as u64);
+        world.send(flooder, flood);
+    }
+    world.run_for(100_000);
+    assert_eq!(world.core.counters().dropped_twcc_rows, 0);
+    assert_eq!(num_rows(&mut world, friend), num_came);
+}
+
+#[test]
+fn feedback_about_more_packets_than_anybody_is_sent_is_dropped() {
+    let (mut world, _, flooder, friend) = two_viewers(12);
+    for _ in 0..100 {
+        let flood = all_lost(&mut world, flooder, 8_000);
+        world.send(flooder, flood);
+    }
+    world.run_for(100_000);
+    let dropped = world.core.counters().dropped_feedback;
+    assert!((85..=95).contains(&dropped), "{dropped}");
+    let feedback = world.peers[friend].feedback().unwrap();
+    world.send(friend, feedback);
+    world.run_for(4_000_000);
+    assert!(num_rows(&mut world, friend) > 0);
+    let again = all_lost(&mut world, flooder, 8_000);
+    world.send(flooder, again);
+    world.run_for(100_000);
+    assert_eq!(world.core.counters().dropped_feedback, dropped, "it is heard again later");
+}
+
 #[test]
 fn a_picture_lost_while_another_layer_is_waited_for_is_asked_of_the_running_one() {
     let mut world = World::new(3);

@@ -78,6 +78,8 @@ counters! {
     dropped_dtls,
     /// Changes of paths and SSRCs that came too fast to be told one by one.
     held_events,
+    /// Transport-wide feedback about more packets than one peer is ever sent.
+    dropped_feedback,
     /// TWCC rows dropped because nobody drained them.
     dropped_twcc_rows,
     /// Frames dropped by taps: over their byte bound, or incomplete.

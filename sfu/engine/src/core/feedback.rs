@@ -228,6 +228,10 @@ impl Core {
         let Some(transport) = self.transports.get_mut(index) else {
             return;
         };
+        if !transport.statuses.admit_many(now, u64::from(feedback.status_count)) {
+            self.counters.dropped_feedback += 1;
+            return;
+        }
         let (id, rows, counters) = (transport.id, &mut self.twcc_rows, &mut self.counters);
         let (sinks, asked) = (&self.sinks, &mut self.asked);
         let (early, num_asked) = (&mut transport.early, &mut transport.num_asked);

@@ -29,6 +29,11 @@ const MAX_ENDED: usize = 24;
 const DTLS_INTERVAL_US: Micros = 500;
 /// Of those, ones that may come at once: more than Python takes (`DataLimits.datagram_burst`).
 const DTLS_BURST: u64 = 4_000;
+/// Packets that a peer's feedback tells of: 20 000 a second, several times what anybody is sent. Two
+/// bytes can claim 8000, and all of them would be looked up.
+const STATUS_INTERVAL_US: Micros = 50;
+/// Of those, ones at once: all numbers that there are, after a line was dead for long.
+const STATUS_BURST: u64 = 65_536;
 
 /// What an SSRC of the peer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +143,8 @@ pub struct Transport {
     pub held: VecDeque<Asked>,
     /// How fast it is sent to.
     pub pacer: Pacer,
+    /// Packets that its transport-wide feedback may tell of.
+    pub statuses: Limit,
     /// DTLS datagrams that it may send.
     pub dtls: Limit,
     /// Counts.
@@ -180,6 +187,7 @@ impl Transport {
             num_asked: 0,
             held: VecDeque::new(),
             pacer: Pacer::default(),
+            statuses: Limit::new(STATUS_INTERVAL_US, STATUS_BURST),
             dtls: Limit::new(DTLS_INTERVAL_US, DTLS_BURST),
             counts: TransportCounts::default(),
             own_ssrc,

@@ -23,9 +23,14 @@ impl Limit {
 
     /// One happens now; false if that is too early, and then it must not.
     pub fn admit(&mut self, now: Micros) -> bool {
+        self.admit_many(now, 1)
+    }
+
+    /// So many happen now, if the first of them may.
+    pub fn admit_many(&mut self, now: Micros, count: u64) -> bool {
         let is_admitted = self.next_us() <= now;
         if is_admitted {
-            self.booked_us = self.booked_us.max(now) + self.interval_us;
+            self.booked_us = self.booked_us.max(now) + self.interval_us * count;
         }
         is_admitted
     }
@@ -42,5 +47,6 @@ mod tests {
         assert_eq!(admitted, [true, true, true, false, false, true, false, true]);
         assert_eq!(limit.next_us(), 300);
         assert!((0..3).all(|_| limit.admit(1_000)) && !limit.admit(1_000), "a pause refills it");
+        assert!(limit.admit_many(2_000, 5) && !limit.admit(2_200) && limit.admit(2_300));
     }
 }

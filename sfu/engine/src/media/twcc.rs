@@ -126,7 +126,7 @@ struct Sent {
     sent_low_us: u32,
     size: u16,
     /// Round of the ring the entry belongs to: `seq / SENT_SLOTS`, and the mark of use; above the
-    /// round two bits of [`Sort`] and four of the probe's tag.
+    /// round two bits of [`Sort`], four of the probe's tag, and whether it was told to be lost.
     round: u16,
 }
 
@@ -134,6 +134,7 @@ const USED: u16 = 0x8000;
 const ROUND_MASK: u16 = USED | 0x1f;
 const SORT_SHIFT: u16 = 5;
 const TAG_SHIFT: u16 = 7;
+const TOLD_LOST: u16 = 1 << 11;
 /// Probes whose packets may be under way at a time.
 const MAX_PROBES: usize = 15;
 
@@ -227,8 +228,8 @@ impl SentHistory {
         self.next_seq = seq.wrapping_add(1);
     }
 
-    /// Joins a feedback with what was sent. Each packet is reported once as received; one reported
-    /// lost may still be reported as received later.
+    /// Joins a feedback with what was sent. Each packet is reported once as received, and once as
+    /// lost before that, however often it is told: others wait for the same room in the queues.
     pub fn on_feedback(
         &mut self,
         now: Micros,
@@ -244,13 +245,18 @@ impl SentHistory {
             if slot.round & ROUND_MASK != round(seq) {
                 continue;
             }
+            if ticks.is_none() && slot.round & TOLD_LOST != 0 {
+                continue;
+            }
             let sort = (slot.round >> SORT_SHIFT & 3) as u8;
             let tag = usize::from(slot.round >> TAG_SHIFT & 15);
             let probe = tag.checked_sub(1).map_or(0, |tag| self.probes[tag]);
             let age_us = (now as u32).wrapping_sub(slot.sent_low_us);
             let received_us =
                 ticks.map_or(0, |ticks| (ticks * TICK_US as i64 + shift_us).max(1) as u64);
-            if ticks.is_some() {
+            if ticks.is_none() {
+                slot.round |= TOLD_LOST;
+            } else {
                 slot.round = 0;
                 let end = seq.wrapping_add(1);
                 // Counted back from the next: all that is remembered is near.

@@ -103,8 +103,12 @@ fn joins_what_was_sent_with_what_was_reported() {
     assert_eq!((rows[0].seq, rows[0].size_bytes, rows[0].sent_us), (0, 100, 1_000_000));
     assert_eq!((rows[1].seq, rows[1].received_us), (1, 0));
     assert_eq!(rows[2].received_us - rows[0].received_us, 500);
-    let again = join(&mut history, 1_100_000, &raw);
-    assert_eq!(again.len(), 1, "only the lost one is still open");
+    assert_eq!(join(&mut history, 1_100_000, &raw), [], "the lost one is not lost again");
+    let late = feedback(65_537, &[(65_537, 70_000)]);
+    let rows = join(&mut history, 1_110_000, &late);
+    assert_eq!(rows.iter().map(|row| (row.seq, row.size_bytes)).collect::<Vec<_>>(), [(1, 101)]);
+    assert!(rows[0].received_us > 0, "it came after all");
+    assert_eq!(join(&mut history, 1_120_000, &late), []);
 }
 
 #[test]
