@@ -15,6 +15,7 @@ from sfu.ids import Codec
 from sfu.server import MediaServer
 from sfu.source import Source
 from sfu.tap import Frame
+from web.cameras.pulls import Pull
 from web.demo.scenes import load_scenes
 from web.demo.store import DemoStore
 
@@ -51,6 +52,20 @@ class Stage:
         assert room_name == ROOM and keeps_room
         self.guests[identity] = Guest(name)
         return self.guests[identity]
+
+
+class Cameras:
+    def __init__(self) -> None:
+        self.pulls: dict[str, Pull] = {}
+
+    async def lend(
+        self, camera_id: str, name: str, room: str, open_pull: Callable[[], Pull]
+    ) -> None:
+        assert name and room == ROOM
+        self.pulls[camera_id] = open_pull()
+
+    async def remove(self, camera_id: str) -> None:
+        await self.pulls[camera_id].close()
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +107,15 @@ def decode(codec: str, frames: list[Frame]) -> int:
 
 async def test_everybody_is_there_and_moves(media: MediaServer, folder: Path) -> None:
     stage = Stage()
-    store = DemoStore(media, stage, folder, room=ROOM)
+    cameras = Cameras()
+    store = DemoStore(media, stage, cameras, folder, room=ROOM)
     await store.start()
-    assert list(stage.guests) == ["demo-walk", "demo-host", "demo-dealer", "demo-camera"]
+    assert list(stage.guests) == ["demo-walk", "demo-host", "demo-dealer"]
     [(walk, walk_info)] = stage.guests["demo-walk"].tracks
     assert [layer.width for layer in walk_info.layers] == [160, 320, 640]
     (video, _), (voice, voice_info) = stage.guests["demo-host"].tracks
     assert voice_info.type == models.TrackType.AUDIO
-    [(camera, camera_info)] = stage.guests["demo-camera"].tracks
-    assert camera_info.mime_type == "video/H264"
+    camera = cameras.pulls["demo"].source
 
     walked, seen, heard, watched = await asyncio.gather(
         read(media, walk, 60),

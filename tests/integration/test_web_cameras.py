@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from web_rig import Rig, run_rig
+from web_rig import FakePull, Rig, run_rig
 
 CAMERA_URL = "rtsp://admin:pa55word@192.168.7.7:554/stream"
 
@@ -95,3 +95,30 @@ async def test_camera_addresses_that_lead_elsewhere_are_refused(rig: Rig, url: s
     status, answer = await rig.call("POST", "/api/cameras", {"name": "x", "url": url})
     assert (status, answer["code"]) == (400, "bad_url")
     assert rig.pulls == []
+
+
+async def test_a_camera_that_is_lent_is_one_among_others_and_kept_nowhere(
+    rig: Rig, tmp_path: Path
+) -> None:
+    await rig.sign_in()
+    rig.signaling.add_room("store")
+    pulls: list[FakePull] = []
+
+    def open_pull() -> FakePull:
+        pulls.append(FakePull("lent", "rtsp://127.0.0.1/aisle"))
+        return pulls[-1]
+
+    await rig.places.lend("demo", "1 号机", "store", open_pull)
+    _, listed = await rig.call("GET", "/api/cameras")
+    assert [(c["id"], c["room"], c["state"]) for c in listed["cameras"]] == [
+        ("demo", "store", "idle")
+    ]
+    assert rig.signaling.locals[0].attributes["kind"] == "camera"
+    rig.signaling.add_room("other")
+    status, moved = await rig.call("POST", "/api/rooms/other/cameras", {"camera": "demo"})
+    assert (status, moved["room"]) == (200, "other")
+    assert pulls[0].is_closed and rig.signaling.locals[1].room == "other"
+    assert not any("1 号机".encode() in file.read_bytes() for file in tmp_path.iterdir())
+    assert (await rig.call("DELETE", "/api/cameras/demo"))[0] == 204
+    assert pulls[1].is_closed and (await rig.call("GET", "/api/cameras"))[1]["cameras"] == []
+    assert (await rig.call("DELETE", "/api/cameras/demo"))[0] == 404

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 import structlog
 from livekit.protocol import models
@@ -16,6 +16,7 @@ from signaling.service import LocalParticipant, SignalingService
 from web.cameras.pulls import Pull
 from web.cameras.store import Camera, CameraStore
 from web.http.problems import not_found
+from web.ops.errands import Errands
 from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE
 
 log = structlog.get_logger("web.cameras")
@@ -42,6 +43,14 @@ class Place:
     participant: LocalParticipant
 
 
+@dataclass(slots=True)
+class Lent:
+    """A camera that another part of this process has; it is kept nowhere."""
+
+    camera: Camera
+    open: Callable[[], Pull]
+
+
 class CameraPlaces:
     """Puts cameras into their rooms and takes them out.
 
@@ -59,10 +68,11 @@ class CameraPlaces:
         self._store = store
         self._signaling = signaling
         self._opener = opener
+        self._lent: dict[str, Lent] = {}
         self._places: dict[str, Place] = {}
         self._problems: dict[str, str] = {}
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands("web.cameras")
 
     def start(self) -> None:
         """Follow rooms from now on."""
@@ -70,10 +80,12 @@ class CameraPlaces:
 
     async def close(self) -> None:
         """Take every camera out."""
-        for task in set(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.cancel()
         await asyncio.gather(*(self._leave(camera_id) for camera_id in list(self._places)))
+
+    async def all(self) -> list[Camera]:
+        """Return all cameras: those that are kept, then those that are lent."""
+        return [*await self._store.all(), *(lent.camera for lent in self._lent.values())]
 
     def state(self, camera_id: str) -> tuple[str, str]:
         """Return a camera's state and, if it failed, the code of the reason."""
@@ -95,16 +107,32 @@ class CameraPlaces:
         await self._enter_if_live(camera)
         return camera
 
+    async def lend(
+        self, camera_id: str, name: str, room: str, open_pull: Callable[[], Pull]
+    ) -> None:
+        """Put a camera into its room that is there until `remove`, or until this process ends.
+
+        Args:
+            open_pull: makes it each time its room begins; whoever lends it answers for its address.
+        """
+        camera = Camera(camera_id, name, room, 0.0)
+        self._lent[camera_id] = Lent(camera, open_pull)
+        await self._enter_if_live(camera)
+
     async def move(self, camera_id: str, room: str) -> Camera:
         """Put a camera into another room, now and from now on."""
-        camera = await self._store.find(camera_id)
+        lent = self._lent.get(camera_id)
+        camera = lent.camera if lent else await self._store.find(camera_id)
         if camera is None:
             raise not_found("That camera")
         if camera.room != room:
+            camera = replace(camera, room=room)
             async with self._lock:
                 await self._leave(camera_id)
-                await self._store.move(camera_id, room)
-            camera = Camera(camera.id, camera.name, room, camera.created_at_s)
+                if lent:
+                    lent.camera = camera
+                else:
+                    await self._store.move(camera_id, room)
         await self._enter_if_live(camera)
         return camera
 
@@ -112,19 +140,19 @@ class CameraPlaces:
         """Take a camera out and forget it."""
         async with self._lock:
             await self._leave(camera_id)
-            if not await self._store.remove(camera_id):
+            was_lent = self._lent.pop(camera_id, None) is not None
+            if not was_lent and not await self._store.remove(camera_id):
                 raise not_found("That camera")
 
     async def settle(self) -> None:
         """Wait until the room news so far has been acted on."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.settle()
 
     def _on_room_started(self, room: models.Room) -> None:
-        self._spawn(self._enter_all(room.name))
+        self._errands.run(self._enter_all(room.name))
 
     async def _enter_all(self, room: str) -> None:
-        for camera in await self._store.all():
+        for camera in await self.all():
             if camera.room == room:
                 await self._enter_if_live(camera)
 
@@ -134,16 +162,23 @@ class CameraPlaces:
             if is_live and camera.id not in self._places:
                 await self._enter(camera)
 
-    async def _enter(self, camera: Camera) -> None:
+    async def _open(self, camera: Camera) -> Pull | None:
+        if lent := self._lent.get(camera.id):
+            return lent.open()
         url = await self._store.url(camera.id)
         self._problems.pop(camera.id, None)
         if url is None:
             self._problems[camera.id] = "lost_key"
-            return
+            return None
         try:
-            pull = self._opener.open(f"camera-{camera.id}", url)
+            return self._opener.open(f"camera-{camera.id}", url)
         except CameraError as error:
             self._problems[camera.id] = error.code.removeprefix("camera_")
+            return None
+
+    async def _enter(self, camera: Camera) -> None:
+        pull = await self._open(camera)
+        if pull is None:
             return
         try:
             participant = self._signaling.add_local_participant(
@@ -182,7 +217,7 @@ class CameraPlaces:
         """The room ended or a host removed the camera."""
         place = self._places.pop(camera_id, None)
         if place is not None:
-            self._spawn(place.pull.close())
+            self._errands.run(place.pull.close())
 
     async def _leave(self, camera_id: str) -> None:
         self._problems.pop(camera_id, None)
@@ -191,13 +226,3 @@ class CameraPlaces:
             place.pull.on_state = None
             place.participant.close()
             await place.pull.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("camera_task_failed", exc_info=task.exception())

@@ -11,7 +11,7 @@ from web.cameras.places import CameraPlaces
 from web.cameras.pulls import MAX_URL_CHARS
 from web.cameras.store import MAX_CAMERAS, Camera, CameraStore
 from web.http.bodies import Shape, Text, read_json
-from web.http.operations import Operation
+from web.http.operations import Operation, list_answer
 from web.http.problems import Problem
 from web.rooms.catalogue import MAX_NAME_CHARS, RoomCatalogue
 
@@ -54,10 +54,6 @@ class CameraRoutes:
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
-        cameras = {
-            "type": "object",
-            "properties": {"cameras": {"type": "array", "items": CAMERA_SCHEMA}},
-        }
         return [
             Operation(
                 "GET",
@@ -65,7 +61,7 @@ class CameraRoutes:
                 self.handle_list,
                 "Cameras and how they are",
                 "cameras",
-                answers={200: cameras},
+                answers={200: list_answer("cameras", CAMERA_SCHEMA)},
             ),
             Operation(
                 "POST",
@@ -98,7 +94,7 @@ class CameraRoutes:
     async def handle_list(self, request: web.Request) -> web.Response:
         """List cameras."""
         self._access.require(request, "room_list")
-        cameras = [self._show(camera) for camera in await self._store.all()]
+        cameras = [self._show(camera) for camera in await self._places.all()]
         return web.json_response({"cameras": cameras})
 
     async def handle_add(self, request: web.Request) -> web.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,15 +15,17 @@ from sfu.ingest.rtsp import RtspCamera
 from sfu.ingest.rtsp_stream import CameraConfig
 from sfu.local import LocalSource, SourceFactory
 from sfu.source import Source
-from web.demo import aisle
+from web.cameras.pulls import Pull, RtspPull
 from web.demo.camera import LoopCamera
 from web.demo.loops import Loop, VideoSize
 from web.demo.player import LoopPlayer
 from web.demo.scenes import PEOPLE_SIZE, WALK_SIZES, load_scenes
-from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE, WALK_KIND
+from web.http.problems import Problem
+from web.rooms.kinds import KIND_ATTRIBUTE, WALK_KIND
 
-__all__ = ["DemoGuest", "DemoStage", "DemoStore"]
+__all__ = ["DemoCameras", "DemoGuest", "DemoStage", "DemoStore"]
 
+_CAMERA_ID = "demo"
 _LOOPBACK = CameraConfig(allowed_networks=("127.0.0.0/8",))
 _QUALITIES = (models.VideoQuality.LOW, models.VideoQuality.MEDIUM, models.VideoQuality.HIGH)
 
@@ -56,20 +58,42 @@ class DemoStage(Protocol):
         ...
 
 
+class DemoCameras(Protocol):
+    """The store's cameras, as hosts see them; `CameraPlaces` is one."""
+
+    async def lend(
+        self, camera_id: str, name: str, room: str, open_pull: Callable[[], Pull]
+    ) -> None:
+        """Put a camera among them, and into its room."""
+        ...
+
+    async def remove(self, camera_id: str) -> None:
+        """Take it away."""
+        ...
+
+
 class DemoStore:
     """Stands from :meth:`start` to :meth:`close`; costs nothing while nobody watches."""
 
-    def __init__(self, media: SourceFactory, stage: DemoStage, folder: Path, *, room: str) -> None:
+    def __init__(
+        self,
+        media: SourceFactory,
+        stage: DemoStage,
+        cameras: DemoCameras,
+        folder: Path,
+        *,
+        room: str,
+    ) -> None:
         """Makes nothing yet; ``folder`` keeps the encoded media."""
         self._media = media
         self._stage = stage
+        self._cameras = cameras
         self._folder = folder
         self._room = room
         self._guests: list[DemoGuest] = []
         self._sources: list[LocalSource] = []
         self._players: list[asyncio.Task[None]] = []
         self._server: LoopCamera | None = None
-        self._camera: RtspCamera | None = None
 
     async def start(self) -> None:
         """Make or load the media, open the camera, and enter the room."""
@@ -101,10 +125,9 @@ class DemoStore:
         for source in self._sources:
             source.close()
         self._sources.clear()
-        if self._camera is not None:
-            await self._camera.close()
-            self._camera = None
         if self._server is not None:
+            with contextlib.suppress(Problem):  # a host has taken it away
+                await self._cameras.remove(_CAMERA_ID)
             await self._server.close()
             self._server = None
 
@@ -137,16 +160,15 @@ class DemoStore:
         guest.publish(source, _track_info(label, is_audio=is_audio, sizes=sizes))
 
     async def _open_camera(self, loop: Loop) -> None:
-        self._server = LoopCamera(loop)
-        await self._server.start()
-        self._camera = RtspCamera(
-            self._server.url, self._media, label="demo camera", config=_LOOPBACK
-        )
-        guest = self._enter("demo-camera", "1 号机 Cam 1", {KIND_ATTRIBUTE: CAMERA_KIND})
-        size = VideoSize(aisle.WIDTH, aisle.HEIGHT, 600_000)
-        info = _track_info("camera", is_audio=False, sizes=[size])
-        info.mime_type = "video/H264"
-        guest.publish(self._camera.source, info)
+        server = self._server = LoopCamera(loop)
+        await server.start()
+
+        def open_pull() -> Pull:
+            return RtspPull(
+                RtspCamera(server.url, self._media, label="demo camera", config=_LOOPBACK)
+            )
+
+        await self._cameras.lend(_CAMERA_ID, "1 号机 Cam 1", self._room, open_pull)
 
 
 def _track_info(name: str, *, is_audio: bool, sizes: Sequence[VideoSize]) -> models.TrackInfo:

@@ -40,6 +40,11 @@ class Operation:
         return "_".join([self.method.lower(), *words]).replace(".", "_").replace("-", "_")
 
 
+def list_answer(name: str, item: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an answer that holds one list."""
+    return {"type": "object", "properties": {name: {"type": "array", "items": item}}}
+
+
 def add_operations(app: web.Application, operations: Iterable[Operation]) -> None:
     """Register the routes; HEAD comes with GET."""
     for operation in operations:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from web.access.rights import Access
-from web.http.operations import Operation
+from web.http.operations import Operation, list_answer
 from web.network.history_routes import SESSION_SCHEMA, TEXT, show_session
 from web.network.store import LineStore
 
@@ -37,12 +37,7 @@ class PastRoutes:
                 self.handle_list,
                 "Sessions of all rooms that have ended, the latest first",
                 "network",
-                answers={
-                    200: {
-                        "type": "object",
-                        "properties": {"sessions": {"type": "array", "items": one}},
-                    }
-                },
+                answers={200: list_answer("sessions", one)},
             )
         ]
 

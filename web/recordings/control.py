@@ -7,8 +7,7 @@ to the recorder when it is published, and everybody in the room is shown that it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from livekit.protocol import models
@@ -19,6 +18,7 @@ from recorder.service import RecorderService
 from sfu.source import Source
 from signaling.service import SignalingService
 from web.http.problems import Problem
+from web.ops.errands import Errands
 from web.rooms.catalogue import RoomCatalogue
 
 log = structlog.get_logger("web.recordings")
@@ -43,7 +43,7 @@ class RecordingControl:
         self._catalogue = catalogue
         self._running: dict[str, str] = {}
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands("web.recordings")
 
     def start(self) -> None:
         """Follow rooms from now on."""
@@ -94,8 +94,7 @@ class RecordingControl:
 
     async def settle(self) -> None:
         """Wait until the room news so far has been acted on."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.settle()
 
     def _add_present(self, room: str, recording_id: str) -> None:
         for participant in self._signaling.list_participants(room):
@@ -148,7 +147,7 @@ class RecordingControl:
 
     def _on_room_finished(self, room: models.Room) -> None:
         if room.name in self._running:
-            self._spawn(self._stop_quietly(room.name))
+            self._errands.run(self._stop_quietly(room.name))
 
     def _on_recording_changed(self, recording: Recording) -> None:
         """Show the room when the recorder gave up by itself, for example on a full disk."""
@@ -160,16 +159,6 @@ class RecordingControl:
 
     async def _stop_quietly(self, room: str) -> None:
         await self.stop_recording(room)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("recording_task_failed", exc_info=task.exception())
 
 
 def as_problem(error: RecorderError) -> Problem:

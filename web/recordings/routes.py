@@ -15,7 +15,7 @@ from recorder.service import RecorderService
 from web.access.rights import Access
 from web.http.bodies import Shape, Whole, read_json
 from web.http.callers import origin
-from web.http.operations import Operation
+from web.http.operations import Operation, list_answer
 from web.http.problems import Problem, not_found
 from web.recordings.control import RecordingControl, as_problem
 from web.recordings.rights import RecordingRights
@@ -89,10 +89,7 @@ class RecordingRoutes:
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
-        listed = {
-            "type": "object",
-            "properties": {"recordings": {"type": "array", "items": RECORDING_SCHEMA}},
-        }
+        listed = list_answer("recordings", RECORDING_SCHEMA)
         one = "/api/recordings/{id}"
         table: list[tuple[str, str, Any, str, dict[int, str | dict[str, Any]]]] = [
             (
@@ -136,10 +133,7 @@ class RecordingRoutes:
         ]
 
     def _sharing(self, path: str) -> list[Operation]:
-        listed = {
-            "type": "object",
-            "properties": {"shares": {"type": "array", "items": SHARE_SCHEMA}},
-        }
+        listed = list_answer("shares", SHARE_SCHEMA)
         return [
             Operation(
                 "POST",

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from web.access.rights import Access
 from web.http.bodies import Shape, Text, read_json
-from web.http.operations import Operation
+from web.http.operations import Operation, list_answer
 from web.http.problems import not_found
 from web.rooms.catalogue import MAX_PLACE_CHARS, MAX_TITLE_CHARS, RoomCatalogue
 
@@ -22,10 +22,6 @@ TEXT: Final = {"type": "string"}
 ROOM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"name": TEXT, "title": TEXT, "place": TEXT},
-}
-PLACES_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {"places": {"type": "array", "items": TEXT}},
 }
 
 
@@ -50,7 +46,7 @@ class PlaceRoutes:
                 self.handle_list,
                 "Stores that rooms were made for, the latest first",
                 "rooms",
-                answers={200: PLACES_SCHEMA},
+                answers={200: list_answer("places", TEXT)},
             ),
             Operation(
                 "PATCH",

@@ -10,7 +10,7 @@ from aiohttp import web
 from signaling.service import SignalingService
 from web.access.rights import Access
 from web.http.bodies import Shape, Text, read_json
-from web.http.operations import Operation
+from web.http.operations import Operation, list_answer
 from web.rooms.catalogue import MAX_TITLE_CHARS, RoomCatalogue
 from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE
 
@@ -41,7 +41,6 @@ class RoomRoutes:
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
-        rooms = {"type": "object", "properties": {"rooms": {"type": "array", "items": ROOM_SCHEMA}}}
         return [
             Operation(
                 "GET",
@@ -49,7 +48,7 @@ class RoomRoutes:
                 self.handle_list,
                 "Live rooms first, then those made lately",
                 "rooms",
-                answers={200: rooms},
+                answers={200: list_answer("rooms", ROOM_SCHEMA)},
             ),
             Operation(
                 "POST",

@@ -129,6 +129,8 @@ class Server:
         """Make the phone link and return what to print."""
         name, title = DEMO_ROOM if self.settings.demo else FIRST_ROOM
         room = await self.parts.catalogue.make(title, name=name)
+        if self.settings.demo and not room.place:
+            await self.parts.catalogue.change(name, place=title)
         code = await self.parts.invites.make(room.name, Role.WALKER)
         local, public = self.addresses.local_url, self.addresses.public_url
         return Welcome(
@@ -148,8 +150,8 @@ class Server:
             self._tasks.append(asyncio.create_task(self._run_demo()))
 
     async def _run_demo(self) -> None:
-        folder = self.settings.data_dir / "demo"
-        store = DemoStore(self.parts.media, self.parts.signaling, folder, room=DEMO_ROOM[0])
+        parts, folder = self.parts, self.settings.data_dir / "demo"
+        store = DemoStore(parts.media, parts.signaling, parts.places, folder, room=DEMO_ROOM[0])
         try:
             await store.start()
             log.info("demo_opened", room=DEMO_ROOM[0])
