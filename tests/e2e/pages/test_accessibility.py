@@ -104,3 +104,21 @@ async def test_a_meeting_by_keyboard_only(server, browser) -> None:
     await page.keyboard.press("Escape")
     await page.wait_for_selector("#panel", state="hidden")
     await desk.close()
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-US"])
+async def test_an_invitation_fits_a_phone_with_all_it_can_say(server, person, language) -> None:
+    desk = await person(phone=True, language=language)
+    await desk.goto("/")
+    key = (server.data / "host-key").read_text().strip()
+    await desk.call("POST", "/api/session", {"key": key})
+    weak = {"grade": "weak", "advice": "shelf_first", "limit": "up"}
+    await desk.page.route("**/api/places/*/network*", lambda route: route.fulfill(json=weak))
+    await desk.goto("/")
+    await desk.tap("#start-walk")
+    await desk.page.wait_for_selector(".invite-code img")
+    await desk.page.wait_for_selector("dialog .notice:visible")
+    dialog = desk.page.locator("dialog")
+    assert await dialog.evaluate("(one) => one.scrollHeight - one.clientHeight") == 0
+    code = await desk.page.locator(".invite-code img").bounding_box()
+    assert code["width"] >= 130, "a code that a phone across the table still reads"

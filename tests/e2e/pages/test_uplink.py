@@ -22,14 +22,14 @@ addEventListener("DOMContentLoaded", () => {
 """
 _RUNGS = """
 async () => {
-  const { RungWords } = await import("/static/x/js/walk/rung_words.js");
-  return new RungWords({ setSent: () => {} });
+  const { RungWords } = await import("/static/x/js/uplink/words.js");
+  return new RungWords({ setSent: () => {} }, "uplink");
 }
 """
 _LADDER = """
 async (script) => {
-  const { UplinkLadder } = await import("/static/x/js/walk/uplink_ladder.js");
-  const ladder = new UplinkLadder();
+  const { UplinkLadder } = await import("/static/x/js/uplink/ladder.js");
+  const ladder = new UplinkLadder("reduced");
   const told = [];
   let nowMs = 0;
   for (const [seconds, sample] of script) {
@@ -45,8 +45,8 @@ async (script) => {
 }
 """
 _SWITCH = """
-async ([rungs]) => {
-  const { LayerSwitch, layersOf } = await import("/static/x/js/walk/encodings.js");
+async ([rungs, subject]) => {
+  const { LayerSwitch, layersOf } = await import("/static/x/js/uplink/encodings.js");
   const published = [
     { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 90_000, maxFramerate: 8 },
     { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 320_000, maxFramerate: 15 },
@@ -56,8 +56,8 @@ async ([rungs]) => {
   const layers = new LayerSwitch();
   return rungs.map(([rung, server]) => {
     for (const layer of present) layer.active = server[layer.rid] ?? layer.active;
-    present = layers.merge(present, layersOf(published, rung, false)) ?? present;
-    const isCalm = layers.merge(present, layersOf(published, rung, false)) === null;
+    present = layers.merge(present, layersOf(published, rung, subject)) ?? present;
+    const isCalm = layers.merge(present, layersOf(published, rung, subject)) === null;
     return present.filter((one) => one.active).map((one) => one.rid).join("") + (isCalm ? "" : "!");
   });
 }
@@ -106,8 +106,8 @@ async def test_a_rung_that_does_not_hold_is_tried_less_and_less(person) -> None:
     # The line looks wide until a picture is on it: that is what a bad hotspot does.
     tries = await phone.page.evaluate(
         """async () => {
-          const { UplinkLadder } = await import("/static/x/js/walk/uplink_ladder.js");
-          const ladder = new UplinkLadder();
+          const { UplinkLadder } = await import("/static/x/js/uplink/ladder.js");
+          const ladder = new UplinkLadder("reduced");
           const tries = [];
           for (let second = 0; second < 400; second += 1) {
             const before = ladder.rung;
@@ -122,6 +122,30 @@ async def test_a_rung_that_does_not_hold_is_tried_less_and_less(person) -> None:
     assert waits[0] >= 10
     assert waits == sorted(waits)
     assert waits[-1] >= 60
+
+
+async def test_who_is_looked_at_by_nobody_is_not_on_a_weak_line(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    # Where nothing is sent, or a small layer alone, browsers stay at the rate they began with.
+    idle = {"availableBps": 300_000, "wantedBps": 0}
+    small = {"availableBps": 300_000, "wantedBps": 160_000}
+    large = {"availableBps": 300_000, "wantedBps": 2_300_000}
+    full = [10, {"availableBps": 900_000}]
+    told = await phone.page.evaluate(_LADDER, [full, [20, idle], [20, small], [5, large]])
+    assert [rung for _, rung in told] == ["full", "reduced"] and told[-1][0] > 50
+
+
+async def test_a_face_gets_small_where_a_shelf_stays_sharp(person) -> None:
+    phone = await person(phone=True)
+    await phone.goto("/")
+    steps = [["full", {}], ["reduced", {}], ["slow", {}], ["sound", {}], ["slow", {}], ["full", {}]]
+    for subject, layers in (
+        ("face", ["qhf", "qh", "q", "", "q", "qhf"]),
+        ("walk", ["qhf", "qh", "f", "", "f", "qhf"]),
+        ("shelf", ["f", "f", "f", "", "f", "f"]),
+    ):
+        assert await phone.page.evaluate(_SWITCH, [steps, subject]) == layers
 
 
 async def test_browsers_that_tell_no_rate_are_judged_by_loss_and_delay(person) -> None:
@@ -149,7 +173,7 @@ async def test_what_the_server_switched_off_stays_off(person) -> None:
         ["sound", {}],
         ["slow", {}],
     ]
-    assert await phone.page.evaluate(_SWITCH, [steps]) == [
+    assert await phone.page.evaluate(_SWITCH, [steps, "walk"]) == [
         *("qhf", "qh", "qhf", "qh", "f", "qh", "f", "f", "", "f"),
     ]
 
@@ -268,4 +292,33 @@ async def test_hq_sees_and_reads_that_the_reps_line_is_too_slow(host, person) ->
             people = (await host.call("GET", f"{path}/{session['id']}/quality"))["people"]
             told = next((one["sentence"] for one in people if one["name"] == "王芳"), told)
     assert told == "why.uplink.rate"
-    assert "王芳：手机的网速不够，画面发不出来" in await host.ask_why("王芳")
+    assert "王芳：网速不够，画面发不出来" in await host.ask_why("王芳")
+
+
+async def test_a_phone_in_a_meeting_steps_down_and_up_too(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.page.add_init_script(LINE)
+    await guest.page.add_init_script(_KEEP_SAID)
+    await guest.enter(await host.invite("guest", "张敏"))
+    await host.until_tile("张敏")
+    await guest.until(f"() => globalThis.filmed && ({LAYERS})().length === 3")
+    assert await guest.page.evaluate("said.filter(Boolean)") == [], "a good start needs no words"
+    await guest.page.evaluate("carriesBps = 100_000")
+    await guest.until("() => said.at(-1) === '网络弱，别人看您又小又慢，声音照常'")
+    assert await guest.page.evaluate(LAYERS) == [["q", 10]]
+    await guest.page.evaluate("carriesBps = 30_000")
+    await guest.page.wait_for_selector("#line:has-text('别人先看不到您')")
+    await guest.page.wait_for_selector('#quality[data-level="0"]')
+    assert await guest.page.evaluate(LAYERS) == []
+    # With the camera off nobody waits for it, and with it on again it stands where it stood.
+    await guest.show_tools()
+    await guest.tap("#camera")
+    await guest.page.wait_for_selector('#quality[data-level="3"]')
+    assert await guest.page.inner_text("#line") == ""
+    await guest.show_tools()
+    await guest.tap("#camera")
+    await guest.page.wait_for_selector("#line:has-text('别人先看不到您')")
+    await guest.page.evaluate("carriesBps = 2_000_000")
+    await guest.page.wait_for_selector("#line:has-text('别人看您清楚了')", timeout=60_000)
+    await guest.page.wait_for_selector('#quality[data-level="3"]')
+    await host.until_tile("张敏")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _LONG_MS = 60_000
 # Which of them depends on how the line's queue and the ladder met the samples.
-_DOWNLINK_WORDS = ("手机收得慢", "手机的网速不够", "发给手机的声音和画面")
+_DOWNLINK_WORDS = ("收得慢", "收到的画面只能变小", "发过去的声音和画面")
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ import { listenForKeys, showKeys } from "./shortcuts.js";
 import { StillAssembly } from "./stills.js";
 import { Talk } from "./talk.js";
 import { Tiles } from "./tiles.js";
+import { Uplink } from "../uplink/uplink.js";
+import { RungWords } from "../uplink/words.js";
 
 const { VideoPresets } = livekit ?? {};
 const SIZES = ["", "large", "largest"];
@@ -73,6 +75,15 @@ listenToServer(room, {
   "aislecast.still": (data) => stills.take(data),
 });
 line.follow(session);
+const words = new RungWords(line, "room.uplink");
+const uplink = new Uplink(room, {
+  // Phones begin small; a desk is on a line of its own most of the time, and others watch it large.
+  start: matchMedia("(pointer: coarse)").matches ? "reduced" : "full",
+  subject: "face",
+  onRung: (rung) => words.change(rung, uplink.isSharp()),
+  onRest: () => words.rest(),
+});
+uplink.follow();
 showCover(session);
 showSoundUnlock(room);
 playVoices(room);

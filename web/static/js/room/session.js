@@ -76,9 +76,8 @@ export class Session extends EventTarget {
 
   async connect() {
     const seat = await this.sit();
-    const options = seat.ice_servers ? { rtcConfig: { iceServers: seat.ice_servers } } : {};
     // Where the page came from: its policy lets it connect to nowhere else.
-    await this.room.connect(location.origin, seat.token, options);
+    await this.room.connect(location.origin, seat.token);
   }
 
   /** Enter once there is a network; throws what only the person or the host can change. */

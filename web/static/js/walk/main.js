@@ -23,8 +23,8 @@ import { Session } from "../room/session.js";
 import { StillAssembly } from "../room/stills.js";
 import { Film, walkPublishOptions } from "./film.js";
 import { showHq } from "./hq.js";
-import { RungWords } from "./rung_words.js";
-import { Uplink } from "./uplink.js";
+import { Uplink } from "../uplink/uplink.js";
+import { RungWords } from "../uplink/words.js";
 
 const SIZES = ["", "large", "largest"];
 
@@ -53,11 +53,9 @@ showCover(session);
 showSoundUnlock(room);
 playVoices(room);
 
-const words = new RungWords(line);
-const uplink = new Uplink(room, (rung) => words.change(rung, uplink.isSharp()));
-room.on(livekit.RoomEvent.LocalTrackPublished, (/** @type {any} */ publication) => {
-  if (publication.source === livekit.Track.Source.Camera) uplink.use(publication);
-});
+const words = new RungWords(line, "uplink");
+const uplink = new Uplink(room, { start: "reduced", subject: "walk", onRung: (rung) => words.change(rung, uplink.isSharp()) });
+uplink.follow();
 
 const microphone = byId("microphone");
 tellWhenMuted(room, microphone);
@@ -99,10 +97,12 @@ session.restoreMedia = async () => {
 
 byId("end").addEventListener("click", () => session.leave());
 
+const isShelf = () => uplink.subject === "shelf";
+
 /** Sharp and slow, for reading price tags; or smooth again. @param {boolean} isOn */
 function setShelf(isOn) {
   film.setHint(isOn ? "text" : "detail");
-  uplink.setShelf(isOn);
+  uplink.film(isOn ? "shelf" : "walk");
   sayLine(t(isOn ? "walk.shelf_is_on" : "walk.shelf_is_off"));
 }
 
@@ -124,14 +124,14 @@ byId("more").addEventListener("click", () => openMenu(byId("more"), [
     text: t(film.isTorchOn ? "walk.torch_off" : "walk.torch_on"), sign: "torch",
     onPick: async () => { if (!(await film.toggleTorch())) note(t("walk.no_torch")); },
   }] : []),
-  { text: t(uplink.isShelf ? "walk.shelf_off" : "walk.shelf_on"), sign: "shelf", onPick: () => setShelf(!uplink.isShelf) },
+  { text: t(isShelf() ? "walk.shelf_off" : "walk.shelf_on"), sign: "shelf", onPick: () => setShelf(!isShelf()) },
   { text: t("walk.daylight"), sign: "sun", onPick: toggleDaylight },
   { text: t("stage.text_size"), sign: "text", onPick: nextTextSize },
   { text: t("device.choose"), sign: "sound", onPick: () => openDeviceMenu(byId("more"), room, ["audioinput", "audiooutput"]) },
 ]));
 
 /** @param {import("../room/entrance.js").Wish} wish */
-async function enter({ name, tracks, isShelf }) {
+async function enter({ name, tracks, isShelf: beginsAsShelf }) {
   await session.enter(name, "walker");
   entrance.hide();
   document.body.classList.add("dark");
@@ -143,7 +143,7 @@ async function enter({ name, tracks, isShelf }) {
   room.startAudio().catch(() => {});
   const video = tracks.find((track) => track.kind === "video");
   if (video) film.use(video);
-  if (isShelf) setShelf(true);
+  if (beginsAsShelf) setShelf(true);
   const source = livekit.Track.Source;
   await Promise.all(tracks.map((track) => room.localParticipant.publishTrack(
     track, track.kind === "video" ? { ...walkPublishOptions(), source: source.Camera } : {})));

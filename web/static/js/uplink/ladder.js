@@ -1,5 +1,5 @@
 /**
- * How much of the picture a phone sends. Pure: time and measurements in, a rung out.
+ * How much of the picture a page sends. Pure: time and measurements in, a rung out.
  *
  * Down: when the line carries less than the rung needs for a few seconds. Up: when it has carried
  * clearly more for a while; each rung that could not be held makes the next try wait longer.
@@ -15,12 +15,15 @@ export const RUNGS = /** @type {const} */ (["full", "reduced", "slow", "sound"])
  * @property {number | null} loss share of what we sent that was lost, 0 to 1
  * @property {number | null} rttMs
  * @property {boolean} isLost the server has not heard us for seconds
+ * @property {number} [wantedBps] what the layers that are on may take; less than a rung needs where few look, or small
  */
 
 /** What a rung needs at least, sound included, in bit/s. */
 const NEEDS_BPS = { full: 500_000, reduced: 180_000, slow: 60_000, sound: 0 };
 /** What the next better rung must find before it is tried: what we send now, and clearly more. */
 const OPENS_BPS = { full: 600_000, reduced: 260_000, slow: 0, sound: 0 };
+/** A browser measures no more than it sends: of layers that few look at, it need not find more than this share. */
+const OF_WANTED = 0.8;
 /** Loss and delay alone are judged where the browser does not tell a rate, or when they are extreme. */
 const LOSSY = { quiet: 0.04, poor: 0.15, extreme: 0.4 };
 const SLOW_RTT_MS = { poor: 1000, extreme: 2500 };
@@ -32,8 +35,8 @@ const LONGEST_UP_MS = 60_000;
 const KEPT_MS = 20_000;
 
 export class UplinkLadder {
-  /** @param {Rung} [start] the first seconds are for the sound, and for whoever looks with a weak phone */
-  constructor(start = "reduced") {
+  /** @param {Rung} start a phone's first seconds are for the sound, and for whoever looks with a weak phone */
+  constructor(start) {
     /** @type {Rung} */
     this.rung = start;
     this.upMs = UP_MS;
@@ -64,11 +67,16 @@ export class UplinkLadder {
     return this.rung;
   }
 
+  /** Nothing is sent for a while: what was seen before says nothing of afterwards. */
+  rest() {
+    this.badSince = this.goodSince = this.climbedAt = null;
+  }
+
   /** @param {Sample} sample */
-  isBad({ availableBps, loss, rttMs, isLost }) {
+  isBad({ availableBps, loss, rttMs, isLost, wantedBps = Infinity }) {
     if (this.rung === "sound") return false;
     if (isLost || (loss ?? 0) > LOSSY.extreme || (rttMs ?? 0) > SLOW_RTT_MS.extreme) return true;
-    if (availableBps !== null) return availableBps < NEEDS_BPS[this.rung];
+    if (availableBps !== null) return availableBps < Math.min(NEEDS_BPS[this.rung], wantedBps * OF_WANTED);
     return (loss ?? 0) > LOSSY.poor || (rttMs ?? 0) > SLOW_RTT_MS.poor;
   }
 

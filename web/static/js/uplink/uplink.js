@@ -1,10 +1,11 @@
 /**
- * The phone's own ladder at work: measures what the line carries, and brings the sender's layers to
+ * The own sender's ladder at work: measures what the line carries, and brings the sender's layers to
  * the rung that fits. Undone by itself when the line gets better.
  */
 
+import { livekit } from "../media/livekit.js";
 import { LayerSwitch, layersOf } from "./encodings.js";
-import { UplinkLadder } from "./uplink_ladder.js";
+import { UplinkLadder } from "./ladder.js";
 
 const EVERY_MS = 1000;
 /** What the server hears of our rung; it passes it on to nobody. */
@@ -12,8 +13,8 @@ const TOPIC = "aislecast.uplink";
 /** So long the rung we begin with is caution; then it is what the line carries. */
 const START_MS = 15_000;
 
-/** @typedef {import("./uplink_ladder.js").Rung} Rung */
-/** @typedef {import("./uplink_ladder.js").Sample} Sample */
+/** @typedef {import("./ladder.js").Rung} Rung */
+/** @typedef {import("./ladder.js").Sample} Sample */
 
 /**
  * What the browser's statistics say about a sender.
@@ -34,16 +35,29 @@ export function readSample(report, isLost) {
   return sample;
 }
 
+/** What the layers that are on may take together. @param {RTCRtpEncodingParameters[]} layers */
+function wantedBps(layers) {
+  const active = layers.filter((layer) => layer.active !== false);
+  return active.reduce((sum, { maxBitrate }) => sum + (maxBitrate ?? Infinity), 0);
+}
+
 export class Uplink {
   /**
    * @param {any} room
-   * @param {(rung: Rung) => void} onRung
+   * @param {object} options
+   * @param {Rung} options.start where a picture begins
+   * @param {import("./encodings.js").Subject} options.subject what is filmed
+   * @param {(rung: Rung) => void} options.onRung told of every other rung, and where it stands when the camera goes on again
+   * @param {() => void} [options.onRest] the camera is off
    */
-  constructor(room, onRung) {
+  constructor(room, { start, subject, onRung, onRest = () => {} }) {
     this.room = room;
     this.onRung = onRung;
-    this.ladder = new UplinkLadder();
-    this.isShelf = false;
+    this.onRest = onRest;
+    this.ladder = new UplinkLadder(start);
+    this.subject = subject;
+    /** There is a picture to send. */
+    this.isOn = false;
     /** livekit LocalTrackPublication. @type {any} */
     this.publication = null;
     /** @type {RTCRtpSender | null} */
@@ -61,6 +75,14 @@ export class Uplink {
     setInterval(() => this.tick(), EVERY_MS);
   }
 
+  /** Look after every camera that goes on in the room. */
+  follow() {
+    const { RoomEvent, Track } = livekit;
+    this.room.on(RoomEvent.LocalTrackPublished, (/** @type {any} */ publication) => {
+      if (publication.source === Track.Source.Camera) this.use(publication);
+    });
+  }
+
   /** @param {any} publication the camera's, new after every return to the room */
   use(publication) {
     this.publication = publication;
@@ -71,20 +93,21 @@ export class Uplink {
     this.tick();
   }
 
-  /** @param {boolean} isOn sharp and slow, whatever the line carries */
-  setShelf(isOn) {
-    this.isShelf = isOn;
+  /** @param {import("./encodings.js").Subject} subject a shelf is sent sharp and slow, whatever the line carries */
+  film(subject) {
+    this.subject = subject;
     return this.tick();
   }
 
   /** Whether on every rung it is one sharp layer that is sent. */
   isSharp() {
-    return this.isShelf || this.published.length < 2;
+    return this.subject === "shelf" || this.published.length < 2;
   }
 
   async tick() {
     const track = this.publication?.track;
-    if (!track?.sender || this.publication.isMuted || this.isBusy || this.room.state !== "connected") return;
+    this.turn(Boolean(track?.sender) && !this.publication.isMuted);
+    if (!this.isOn || this.isBusy || this.room.state !== "connected") return;
     this.isBusy = true;
     try {
       if (track.sender !== this.sender) {
@@ -94,7 +117,9 @@ export class Uplink {
       }
       const isLost = this.room.localParticipant.connectionQuality === "lost";
       const before = this.ladder.rung;
-      const rung = this.ladder.update(performance.now(), readSample(await track.sender.getStats(), isLost));
+      const sample = readSample(await track.sender.getStats(), isLost);
+      sample.wantedBps = wantedBps(track.sender.getParameters().encodings);
+      const rung = this.ladder.update(performance.now(), sample);
       await this.apply(rung);
       this.hasMoved ||= rung !== before;
       this.announce();
@@ -106,9 +131,18 @@ export class Uplink {
     }
   }
 
+  /** @param {boolean} isOn the camera is */
+  turn(isOn) {
+    if (isOn === this.isOn) return;
+    this.isOn = isOn;
+    this.ladder.rest();
+    if (isOn && this.hasMoved) this.onRung(this.ladder.rung);
+    if (!isOn) this.onRest();
+  }
+
   /** Tell the server where we stand: with the picture held back here it sees a calm, empty line. */
   announce() {
-    const isStart = !this.hasMoved && performance.now() - this.beganAt < START_MS;
+    const isStart = this.ladder.rung !== "full" && !this.hasMoved && performance.now() - this.beganAt < START_MS;
     const step = isStart ? "starting" : this.ladder.rung;
     if (step === this.told) return;
     this.told = step;
@@ -122,7 +156,7 @@ export class Uplink {
     const sender = /** @type {RTCRtpSender} */ (this.sender);
     const parameters = sender.getParameters();
     if (parameters.encodings.length !== this.published.length) return;
-    const encodings = this.layers.merge(parameters.encodings, layersOf(this.published, rung, this.isShelf));
+    const encodings = this.layers.merge(parameters.encodings, layersOf(this.published, rung, this.subject));
     if (encodings) await sender.setParameters({ ...parameters, encodings });
   }
 }

@@ -2,18 +2,23 @@
  * What each rung means for the sender's layers. Pure: layers in, layers out.
  *
  * A picture of a shelf is worth little where price tags cannot be read: on a weak line, and in shelf
- * mode, one sharp layer is sent slowly instead of a smooth blur.
+ * mode, one sharp layer is sent slowly instead of a smooth blur. A face is better small and moving.
  */
 
-/** @typedef {import("./uplink_ladder.js").Rung} Rung */
+/** @typedef {import("./ladder.js").Rung} Rung */
+
+/** What is filmed, as far as it matters here. @typedef {"walk" | "shelf" | "face"} Subject */
 
 const TOP = "f";
+const LOWEST = "q";
 /** One sharp picture after the other, by rung. */
 const SHARP = {
   full: { maxFramerate: 8, maxBitrate: 700_000 },
   reduced: { maxFramerate: 6, maxBitrate: 350_000 },
   slow: { maxFramerate: 5, maxBitrate: 200_000 },
 };
+/** A small picture that moves, on the last rung that has one. */
+const SMALL = { maxFramerate: 10, maxBitrate: 90_000 };
 /** Where the browser sends one layer only: the same, by rung. */
 const SINGLE = { full: {}, reduced: { maxFramerate: 12, maxBitrate: 400_000 }, slow: SHARP.slow };
 
@@ -21,16 +26,18 @@ const SINGLE = { full: {}, reduced: { maxFramerate: 12, maxBitrate: 400_000 }, s
  * The layers a rung allows and what they may cost.
  * @param {RTCRtpEncodingParameters[]} published as they were when publishing began
  * @param {Rung} rung
- * @param {boolean} isShelf
+ * @param {Subject} subject
  * @returns {RTCRtpEncodingParameters[]}
  */
-export function layersOf(published, rung, isShelf) {
+export function layersOf(published, rung, subject) {
   // Not muted: to the others it is the same picture, held; and the camera stays on for who films.
   if (rung === "sound") return published.map((layer) => ({ ...layer, active: false }));
-  if (published.length < 2) return published.map((layer) => ({ ...layer, ...(isShelf ? SHARP : SINGLE)[rung] }));
-  const isSharp = isShelf || rung === "slow";
+  if (published.length < 2) return published.map((layer) => ({ ...layer, ...(subject === "shelf" ? SHARP : SINGLE)[rung] }));
+  const isSharp = subject === "shelf" || (subject === "walk" && rung === "slow");
   return published.map((layer) => {
     const isTop = layer.rid === TOP;
+    const isLowest = layer.rid === LOWEST;
+    if (subject === "face" && rung === "slow") return { ...layer, ...(isLowest && SMALL), active: isLowest };
     if (isSharp) return { ...layer, ...(isTop && SHARP[rung]), active: isTop };
     return { ...layer, active: rung === "full" || !isTop };
   });
