@@ -35,9 +35,8 @@ async def person(server: AislecastServer, browser: Browser) -> AsyncIterator[Ope
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def host(server: AislecastServer, browser: Browser) -> AsyncIterator[Host]:
+async def host(person: OpenPerson) -> Host:
     """HQ in a meeting of its own."""
-    desk = await Host.open(server, browser)
+    desk: Host = await person(Host)
     await desk.start_meeting()
-    yield desk
-    await desk.close()
+    return desk
