@@ -97,6 +97,7 @@ async def playing(server: RunningServer) -> AsyncIterator[RTCPeerConnection]:
             await peer.close()
 
 
+@pytest.mark.alone
 async def test_a_player_without_transport_feedback_is_fitted_to_its_line() -> None:
     async with run_server() as server, sdk_clients(server, "alice") as (alice,):
         await alice.publish_tone(440)
