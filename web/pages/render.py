@@ -33,6 +33,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         self._templates.globals["static"] = self.assets.url
+        self._templates.globals["sheet"] = self.assets.sheet
         self._templates.globals["modules"] = self.assets.modules
         # Our own file, not input: part of the page, so that no icon needs a request.
         self._templates.globals["sprite"] = Markup(self.assets.inline("icons.svg"))

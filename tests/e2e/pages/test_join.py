@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+
 import pytest
+from playwright.async_api import Route
 from testkit.people import Host
-from testkit.server import run_server
+from testkit.server import ROOT, run_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -136,3 +140,51 @@ async def test_the_machine_itself_enters_where_links_lead_elsewhere(browser, tmp
         assert (await desk.invite("guest")).startswith("http://192.0.2.77:7880/j/")
         await desk.until_seen(".tile video")
         await desk.close()
+
+
+async def test_what_came_half_is_loaded_again_and_says_so_meanwhile(host, person) -> None:
+    guest = await person(phone=True)
+    held = asyncio.Event()
+    tries = 0
+
+    async def fail_twice(route: Route) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await held.wait()
+        await (route.abort() if tries <= 2 else route.continue_())
+
+    await guest.page.route("**/js/room/session.js", fail_twice)
+    link = await host.invite("guest", "张敏")
+    await guest.page.goto(link, wait_until="commit")
+    await guest.page.wait_for_selector("#enter:disabled:has-text('正在打开')")
+    assert await guest.page.is_disabled("#listen"), "a tap on it would be lost"
+    held.set()
+    await guest.page.wait_for_selector("#enter:enabled:has-text('进入会议')")
+    assert tries >= 3
+    guest.trouble.clear()  # the scripts that were taken away
+
+
+async def test_what_stays_half_is_not_loaded_for_ever(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.page.route("**/js/room/session.js", lambda route: route.abort())
+    await guest.page.goto(await host.invite("guest"), wait_until="commit")
+    await guest.page.fill("#name", "王芳")
+    await guest.page.wait_for_selector("#not-whole:has-text('再试一次')")
+    await guest.page.wait_for_timeout(1500)
+    assert await guest.page.input_value("#name") == "王芳"
+    guest.trouble.clear()
+
+
+async def test_the_library_is_the_same_however_it_is_packed(person, server) -> None:
+    reader = await person()
+    await reader.goto("/")
+    came = await reader.page.evaluate(
+        """async () => {
+          const found = await fetch("/static/x/vendor/livekit-client/livekit-client.umd.js");
+          const digest = await crypto.subtle.digest("SHA-256", await found.arrayBuffer());
+          return [found.headers.get("content-encoding"), [...new Uint8Array(digest)]];
+        }"""
+    )
+    file = ROOT / "web/static/vendor/livekit-client/livekit-client.umd.js"
+    assert came == ["br", list(hashlib.sha256(file.read_bytes()).digest())]

@@ -44,7 +44,8 @@ export class Entrance {
     const trouble = isViewer ? (globalThis.RTCPeerConnection ? null : "unable") : browserTrouble();
     if (trouble) this.showTrouble(trouble);
     // Disabled until now, so that no tap is lost while a slow line still loads the scripts.
-    /** @type {HTMLButtonElement} */ (byId("enter")).disabled = false;
+    for (const button of document.querySelectorAll("[data-waits]")) /** @type {HTMLButtonElement} */ (button).disabled = false;
+    byId("enter").textContent = byId("enter").dataset.words ?? "";
   }
 
   setUpName() {
