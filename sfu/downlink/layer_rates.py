@@ -30,6 +30,9 @@ _MOST_UNSEEN_US = 5_000_000
 _RAMP_US = 15_000_000
 # Smaller changes are no news to the allocator.
 _NEWS_SHARE = 0.10
+# 4K at 60 frames/s. Whoever announces more would have each viewer's line probed for it, and none of
+# them ever count as strong.
+_ANNOUNCED_MOST_BPS = 20_000_000
 # A layer that has not flowed yet and was not announced: as browsers divide their bits.
 _GUESSED_LOWEST_BPS = 150_000.0
 _NEXT_LAYER = 3.0
@@ -192,7 +195,7 @@ class LayerRates:
             times[row] = 0
         self._is_ramping[row] = True
         for layer, rate_bps in enumerate(announced_bps[:MAX_LAYERS]):
-            self._announced_bps[row, layer] = max(0, rate_bps)
+            self._announced_bps[row, layer] = min(max(0, rate_bps), _ANNOUNCED_MOST_BPS)
         self._index()
         self._publish(np.array([row]))
         return row

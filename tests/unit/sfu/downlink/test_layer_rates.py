@@ -51,6 +51,10 @@ def test_announced_rates_count_until_measured_ones_do() -> None:
     assert source.full() == [80_000, 280_000, 800_000]
 
 
+def test_no_announcement_is_believed_beyond_what_any_camera_sends() -> None:
+    assert Watched((100_000, 4_000_000_000, -5)).full() == [100_000, 20_000_000, 60_000_000]
+
+
 def test_a_sender_that_ramps_beyond_what_it_announced_costs_what_it_sends() -> None:
     source = Watched((100_000, 300_000, 900_000))
     source.see(4.0, 140_000, 280_000, 1_200_000)
