@@ -96,8 +96,9 @@ def cause_of(sample: Sample) -> tuple[Cause, Detail]:
     if _is_frozen(sample):
         return "phone", "frozen"
     if sample.rtt_ms >= LONG_RTT_MS:
-        # A queue: on the side whose rate had to go down, else a phone's own way up.
-        is_down = sample.step in WEAK_STEPS
+        # A queue: on the side whose rate had to go down, else a phone's own way up; sound alone
+        # fills none.
+        is_down = sample.step in WEAK_STEPS or sample.up_fps is None
         return ("downlink", "delay") if is_down else ("uplink", "delay")
     return _slow_side(sample)
 

@@ -33,6 +33,7 @@ def session(*samples: Sample, start_s: int = 1000) -> list[Sample]:
         ({"up_loss_permille": 100, "down_loss_permille": 200}, "downlink", "loss"),
         ({"rtt_ms": 700}, "uplink", "delay"),
         ({"rtt_ms": 700, "step": "stills"}, "downlink", "delay"),
+        ({"rtt_ms": 700, "up_fps": None}, "downlink", "delay"),
         ({"step": "half_rate"}, "downlink", "rate"),
         ({"step": "audio_only"}, "downlink", "rate"),
         ({"is_lost": True}, "phone", "lost"),
