@@ -157,6 +157,22 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
         assert ("网络没通" in words) == (not is_known), (silent, words)
 
 
+async def test_a_line_on_which_only_pings_come_back_is_very_weak(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with run_server(tmp_path / "data") as server:
+        async with open_people(server, browser) as person:
+            host = await person(Host)
+            await host.start_meeting()
+            silences = ("result", "down|up")
+            guests = [await person(phone=True) for _ in silences]
+            checks = zip(guests, silences, strict=True)
+            found = await asyncio.gather(*(check_without(host, *one) for one in checks))
+    for words, seconds in found:
+        assert seconds < CHECK_S + 0.5
+        assert "网络很弱" in words
+
+
 async def test_entering_does_not_wait_for_the_check(host, person) -> None:
     guest = await person(phone=True)
 

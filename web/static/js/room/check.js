@@ -21,6 +21,9 @@ const RANDOM_BYTES = 65_536;
 
 /** @typedef {import("../lib/lines.js").Advice & { usual: import("../lib/lines.js").Advice | null }} CheckResult */
 
+/** A line on which a ping came back and nothing else did. @type {CheckResult} */
+const HARDLY_ANY = { grade: "bad", advice: "voice_first", limit: "", usual: null };
+
 /** Aborted with `signal`, or at a time. (AbortSignal.any is too new for the phones out there.) @param {AbortSignal} signal @param {number} until as of performance.now() */
 function within(signal, until) {
   const both = new AbortController();
@@ -98,9 +101,14 @@ export async function checkLine(signal) {
   // A call goes both ways at once, too.
   const [downKbps] = await Promise.all([down(path, signal, began + MEASURED_MS), up(path, signal, began + MEASURED_MS)]);
   if (signal.aborted) throw new DOMException("entered meanwhile", "AbortError");
-  /** @type {CheckResult} */
-  const result = await post(`${path}/result`, { ...pings, down_kbps: downKbps }, within(signal, began + CHECK_MS));
+  const hasAnswered = pings.lost_percent !== undefined;
+  const result = await post(`${path}/result`, { ...pings, down_kbps: downKbps }, within(signal, began + CHECK_MS)).catch((error) => {
+    const isSilent = !(error instanceof ApiError) || error.code === "offline";
+    if (signal.aborted || !hasAnswered || !isSilent) throw error;
+    return HARDLY_ANY;
+  });
+  if (result.grade !== "unknown") return result;
   // Neither way did anything come through.
-  if (result.grade === "unknown") throw new ApiError("offline", 0);
-  return result;
+  if (!hasAnswered) throw new ApiError("offline", 0);
+  return HARDLY_ANY;
 }
