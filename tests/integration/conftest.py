@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-# The server of these is a process of its own: what ends the test's process is the clients' library.
-# libwebrtc aborts once in many runs while its server goes away under it.
+# The server of these is a process of its own, and a panic of an engine here unwinds and is caught:
+# what aborts the test's process is a library of the clients. Seen once, while the server stopped.
 _SERVER_IS_APART = ("tests/integration/test_web_stopping.py", "tests/integration/test_web_live.py")
 _seen: set[str] = set()
 

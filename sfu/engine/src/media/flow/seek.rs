@@ -60,9 +60,11 @@ impl Flow {
         }
         // Edge case 7: a frame that was begun is finished first, if it finishes soon.
         if self.phase != Phase::Waiting && self.open_ts.is_some() {
-            let most_us = if self.is_switching() { now + FRAME_GRACE_US } else { now };
-            let until_us = self.drain_until_us.unwrap_or(most_us);
-            let until_us = if self.is_switching() { until_us.min(most_us) } else { until_us };
+            let grace_us = now + FRAME_GRACE_US;
+            let mut until_us = self.drain_until_us.unwrap_or(grace_us);
+            if self.is_switching() {
+                until_us = until_us.min(grace_us);
+            }
             self.drain_until_us = Some(until_us);
             if now < until_us {
                 return;
