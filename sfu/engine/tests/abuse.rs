@@ -8,6 +8,7 @@ use aislecast_engine::api::{Command, Event, Layers, Local, Path};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use sim::peer::Heard;
+use sim::stage::two_viewers;
 use sim::{CLEAN, VideoTrack, World};
 
 #[test]
@@ -63,17 +64,10 @@ fn all_lost(world: &mut World, peer: usize, count: u64) -> Vec<u8> {
 }
 
 /// Two who watch the same, after five seconds.
-fn two_viewers(seed: u64) -> (World, [VideoTrack; 1], usize, usize) {
-    let mut world = World::new(seed);
-    let publisher = world.add_peer(CLEAN);
-    let (flooder, friend) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
-    let source = world.add_source(publisher, "0", false, &["q"]);
-    world.add_sink(flooder, source, 500, 0);
-    world.add_sink(friend, source, 600, 0);
-    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
-    world.play(&mut tracks, &mut [], 5_000_000, |_| {});
+fn watched(seed: u64) -> (World, usize, usize) {
+    let (mut world, _, _, [flooder, friend]) = two_viewers(seed, 5_000_000);
     world.run_for(100_000);
-    (world, tracks, flooder, friend)
+    (world, flooder, friend)
 }
 
 fn num_rows(world: &mut World, peer: usize) -> usize {
@@ -85,7 +79,7 @@ fn num_rows(world: &mut World, peer: usize) -> usize {
 
 #[test]
 fn who_tells_of_the_same_losses_again_and_again_leaves_the_reports_of_others_in_place() {
-    let (mut world, _, flooder, friend) = two_viewers(11);
+    let (mut world, flooder, friend) = watched(11);
     let num_came = world.peers[friend].arrivals.len();
     let feedback = world.peers[friend].feedback().unwrap();
     world.send(friend, feedback);
@@ -100,7 +94,7 @@ fn who_tells_of_the_same_losses_again_and_again_leaves_the_reports_of_others_in_
 
 #[test]
 fn feedback_about_more_packets_than_anybody_is_sent_is_dropped() {
-    let (mut world, _, flooder, friend) = two_viewers(12);
+    let (mut world, flooder, friend) = watched(12);
     for _ in 0..100 {
         let flood = all_lost(&mut world, flooder, 8_000);
         world.send(flooder, flood);

@@ -4,7 +4,8 @@ mod sim;
 
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 use sim::peer::Received;
-use sim::{CLEAN, VideoTrack, World};
+use sim::stage::two_viewers;
+use sim::{VideoTrack, World};
 
 /// One who asks for key frames a hundred times a second, a friend, and what both watch.
 struct Storm {
@@ -17,14 +18,7 @@ struct Storm {
 
 impl Storm {
     fn new(seed: u64) -> Storm {
-        let mut world = World::new(seed);
-        let publisher = world.add_peer(CLEAN);
-        let (flooder, friend) = (world.add_peer(CLEAN), world.add_peer(CLEAN));
-        let source = world.add_source(publisher, "0", false, &["q"]);
-        world.add_sink(flooder, source, 500, 0);
-        world.add_sink(friend, source, 600, 0);
-        let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
-        world.play(&mut tracks, &mut [], 3_000_000, |_| {});
+        let (world, tracks, publisher, [flooder, friend]) = two_viewers(seed, 3_000_000);
         Storm { world, tracks, publisher, flooder, friend }
     }
 

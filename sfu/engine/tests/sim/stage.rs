@@ -38,6 +38,20 @@ pub fn stage(seed: u64, link: Link) -> Stage {
     Stage { world, video, audio, publisher, viewer, source, sink, sound_sink }
 }
 
+/// One camera that two watch for `us`: the world, the camera, who sends it, and the two.
+pub fn two_viewers(seed: u64, us: Micros) -> (World, [VideoTrack; 1], usize, [usize; 2]) {
+    let mut world = World::new(seed);
+    let publisher = world.add_peer(CLEAN);
+    let viewers = [world.add_peer(CLEAN), world.add_peer(CLEAN)];
+    let source = world.add_source(publisher, "0", false, &["q"]);
+    for (viewer, ssrc) in viewers.into_iter().zip([500, 600]) {
+        world.add_sink(viewer, source, ssrc, 0);
+    }
+    let mut tracks = [VideoTrack::new(&world, publisher, "0", &["q"])];
+    world.play(&mut tracks, &mut [], us, |_| {});
+    (world, tracks, publisher, viewers)
+}
+
 impl Stage {
     pub fn order(&mut self, command: Command) {
         self.world.apply(command);
