@@ -19,6 +19,7 @@ pub mod receive;
 pub mod redundancy;
 pub mod rewrite;
 pub mod ring;
+pub mod round_trip;
 pub mod sink;
 pub mod source;
 pub mod tap;

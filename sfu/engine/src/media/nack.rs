@@ -1,32 +1,25 @@
 //! Which packets of a publisher are missing, and when to ask for them.
 
 use crate::api::Micros;
+use crate::media::round_trip::{MAX_WAIT_US, RoundTrip};
 
 /// Packets waited for at once; more means that a key frame is the cheaper cure.
 const MAX_PENDING: usize = 128;
 /// Times one packet is asked for, and the age at which it is forgotten: players have gone on by then.
 const MAX_TRIES: u8 = 10;
 const MAX_AGE_US: Micros = 1_200_000;
-/// After so many requests a key frame is the likelier cure. At 30 % loss each way six of a hundred
+/// After so many round trips a key frame is the likelier cure. At 30 % loss each way six of a hundred
 /// packets get there, at 10 % one of a thousand; each further request would cost a round trip.
-const OVERDUE_TRIES: u8 = 4;
+const OVERDUE_ROUNDS: u64 = 4;
+/// Requests after which the next ones come less and less often, so that a dead line is not asked in
+/// bursts.
+const QUICK_TRIES: u8 = 4;
 /// Packets before the first one of a stream that are asked for when it begins in mid-frame, and how
 /// far back that may go.
 const HEAD_PACKETS: u64 = 4;
 const MAX_HEAD_PACKETS: u64 = 32;
-/// Added to the round trip before a request is repeated.
-const JITTER_US: Micros = 10_000;
 /// Reordering that is given a chance before the first request.
 const FIRST_DELAY_US: Micros = 10_000;
-/// Bounds of the wait between two requests for one packet.
-const MIN_WAIT_US: Micros = 20_000;
-const MAX_WAIT_US: Micros = 400_000;
-/// Round trip before the first sample; that of libwebrtc and mediasoup. A shorter one would ask for
-/// a packet several times before any answer can be there.
-const FIRST_RTT_US: Micros = 100_000;
-/// Requests up to which an answer counts as one to the first of them. With none but the first,
-/// nothing would ever be learned of a round trip that is longer than expected.
-const MAX_SAMPLED_TRIES: u8 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
@@ -61,7 +54,7 @@ pub struct GivenUp {
 #[derive(Debug, Default)]
 pub struct NackList {
     pending: Vec<Missing>,
-    rtt_us: Micros,
+    round_trip: RoundTrip,
     due_us: Option<Micros>,
     /// First packet of a stream that began in mid-frame, as far back as it is known.
     head: Option<(u64, u64)>,
@@ -139,15 +132,13 @@ impl NackList {
         self.due_us = Some(self.due_us.map_or(due_us, |due| due.min(due_us)));
     }
 
-    /// Packet `seq_ext` came after all; `is_answer` = as a retransmission. One that was only
-    /// overtaken says nothing of the round trip.
+    /// Packet `seq_ext` came after all; `is_answer` = it was sent again. One that was only overtaken
+    /// says nothing of the round trip.
     pub fn on_arrival(&mut self, now: Micros, seq_ext: u64, is_answer: bool) {
         if let Ok(index) = self.pending.binary_search_by_key(&seq_ext, |missing| missing.seq_ext) {
             let missing = self.pending.remove(index);
-            if is_answer && (1..=MAX_SAMPLED_TRIES).contains(&missing.tries) {
-                let sample = now.saturating_sub(missing.asked_us).min(1_000_000);
-                self.rtt_us =
-                    if self.rtt_us == 0 { sample } else { (7 * self.rtt_us + sample) / 8 };
+            if is_answer && missing.tries > 0 {
+                self.round_trip.on_answer(now.saturating_sub(missing.asked_us));
             }
             if self.pending.is_empty() {
                 self.due_us = None;
@@ -164,14 +155,13 @@ impl NackList {
         is_spare: impl Fn(u64) -> bool,
     ) -> Option<GivenUp> {
         let mut given_up: Option<GivenUp> = None;
-        let rtt_us = self.rtt_us();
-        let wait_us = (rtt_us + rtt_us / 16 + JITTER_US).clamp(MIN_WAIT_US, MAX_WAIT_US);
+        let wait_us = self.round_trip.wait_us();
         let mut next_us: Option<Micros> = None;
         self.pending.retain_mut(|missing| {
             if missing.due_us <= now {
                 let age_us = now.saturating_sub(missing.since_us);
                 let is_over = missing.tries >= MAX_TRIES || age_us >= MAX_AGE_US;
-                let is_overdue = is_over || missing.tries >= OVERDUE_TRIES;
+                let is_overdue = is_over || age_us >= OVERDUE_ROUNDS * wait_us;
                 if is_overdue && !std::mem::replace(&mut missing.is_told, true) {
                     let is_needed = !is_spare(missing.seq_ext);
                     let count = given_up.map_or(0, |given| given.count) + 1;
@@ -186,10 +176,7 @@ impl NackList {
                 if missing.tries == 1 {
                     missing.asked_us = now;
                 }
-                // At first as soon as an answer must have come: senders take a packet's next request
-                // a round trip after they sent it (libwebrtc's `rtp_packet_history.cc`). Then less
-                // and less often, so that a dead line is not asked in bursts.
-                let factor = 4 + u64::from(missing.tries.saturating_sub(OVERDUE_TRIES));
+                let factor = 4 + u64::from(missing.tries.saturating_sub(QUICK_TRIES));
                 missing.due_us = now + (wait_us * factor / 4).min(MAX_WAIT_US);
                 out.push(missing.seq_ext);
             }
@@ -202,7 +189,7 @@ impl NackList {
 
     /// Round trip of requests, as far as known.
     pub fn rtt_us(&self) -> Micros {
-        if self.rtt_us == 0 { FIRST_RTT_US } else { self.rtt_us }
+        self.round_trip.rtt_us()
     }
 
     /// Packets before `seq_ext` are not needed any more.
@@ -337,6 +324,6 @@ mod tests {
         list.on_arrival(170_000, 1, true);
         assert_eq!(due(&mut list, 170_000), [2]);
         assert_eq!(list.rtt_us(), 160_000);
-        assert_eq!(list.next_due_us(), Some(170_000 + 160_000 + 10_000 + JITTER_US));
+        assert_eq!(list.next_due_us(), Some(170_000 + 160_000 + 10_000 + 10_000));
     }
 }

@@ -63,6 +63,9 @@ pub struct Peer {
     /// Answers NACKs of the server from here: (ssrc, seq) -> whole plain packet and its RTX stream.
     pub resends: BTreeMap<(u32, u16), Vec<u8>>,
     pub rtx_of: BTreeMap<u32, (u32, u8, u16)>,
+    /// A packet that was just sent again is not within this time: libwebrtc takes its round trip.
+    pub resend_pause_us: Micros,
+    resent_us: BTreeMap<(u32, u16), Micros>,
     pub arrivals: BTreeMap<u64, Micros>,
     pub sender: SrtpSender,
     receiver: SrtpReceiver,
@@ -94,6 +97,8 @@ impl Peer {
             sends_nacks: false,
             resends: BTreeMap::new(),
             rtx_of: BTreeMap::new(),
+            resend_pause_us: 0,
+            resent_us: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             sender: SrtpSender::new(profile, &send_key).unwrap(),
             receiver: SrtpReceiver::new(profile, &receive_key).unwrap(),
@@ -291,7 +296,7 @@ impl Peer {
                 RtcpPacket::Nack { media_ssrc, seqs, .. } => {
                     let seqs: Vec<u16> = seqs.collect();
                     for &seq in &seqs {
-                        answers.extend(self.resend(media_ssrc, seq));
+                        answers.extend(self.resend(now, media_ssrc, seq));
                     }
                     self.heard.push(Heard::Nack(media_ssrc, seqs));
                 }
@@ -308,8 +313,13 @@ impl Peer {
         answers
     }
 
-    fn resend(&mut self, ssrc: u32, seq: u16) -> Option<Vec<u8>> {
+    fn resend(&mut self, now: Micros, ssrc: u32, seq: u16) -> Option<Vec<u8>> {
         let plain = self.resends.get(&(ssrc, seq))?.clone();
+        let last_us = self.resent_us.get(&(ssrc, seq)).copied();
+        if last_us.is_some_and(|last_us| now < last_us + self.resend_pause_us) {
+            return None;
+        }
+        self.resent_us.insert((ssrc, seq), now);
         let (rtx_ssrc, rtx_pt, rtx_seq) = self.rtx_of.get_mut(&ssrc)?;
         let view = RtpView::parse(&plain, &EXTENSIONS)?;
         let header = RtpHeader {
