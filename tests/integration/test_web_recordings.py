@@ -11,7 +11,7 @@ from livekit.protocol import models
 from recordings_rig import FILM, Rig, open_rig
 from web_fakes import make_token
 
-from recorder.model import RecordingState
+from recorder.model import RecordingState, TrackFile
 
 
 @pytest.fixture
@@ -108,9 +108,17 @@ async def test_a_film_is_sent_whole_in_parts_and_for_saving(rig: Rig) -> None:
 async def test_a_recording_is_shown_with_who_was_there(rig: Rig) -> None:
     recording = await rig.add_ready(reason="disk_full")
     _, shown = await rig.call("GET", f"/api/recordings/{recording.id}")
-    assert shown["participants"][0] == {"name": "Ann", "joined_s": 1.5}
+    assert shown["participants"][0] == {"name": "Ann", "joined_s": 1.5, "is_camera": False}
     assert shown["started_at"] == "2023-11-14T22:13:20+00:00"
     assert (shown["state"], shown["error_code"], shown["progress"]) == ("ready", "disk_full", None)
+
+
+async def test_cameras_are_not_counted_as_people(rig: Rig) -> None:
+    person = TrackFile("001", "TR_1", "ann", "1 号机", "camera", False)
+    camera = TrackFile("002", "TR_2", "camera-x", "1 号机", "camera", False)
+    recording = await rig.add_ready(tracks=(person, camera))
+    _, shown = await rig.call("GET", f"/api/recordings/{recording.id}")
+    assert [one["is_camera"] for one in shown["participants"]] == [False, True]
 
 
 async def test_a_recording_that_nobody_ended_says_why_it_ends(rig: Rig) -> None:

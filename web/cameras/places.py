@@ -17,7 +17,7 @@ from web.cameras.pulls import Pull
 from web.cameras.store import Camera, CameraStore
 from web.http.problems import not_found
 from web.ops.errands import Errands
-from web.rooms.kinds import CAMERA_KIND, KIND_ATTRIBUTE
+from web.rooms.kinds import CAMERA_KIND, CAMERA_PREFIX, KIND_ATTRIBUTE
 
 log = structlog.get_logger("web.cameras")
 
@@ -183,7 +183,7 @@ class CameraPlaces:
         try:
             participant = self._signaling.add_local_participant(
                 camera.room,
-                f"{CAMERA_KIND}-{camera.id}",
+                f"{CAMERA_PREFIX}{camera.id}",
                 name=camera.name,
                 attributes={KIND_ATTRIBUTE: CAMERA_KIND, STATE_ATTRIBUTE: pull.state},
                 on_closed=lambda: self._on_participant_closed(camera.id),

@@ -20,6 +20,7 @@ from web.http.problems import Problem, not_found
 from web.recordings.control import RecordingControl, as_problem
 from web.recordings.rights import RecordingRights
 from web.recordings.shares import DEFAULT_LIFETIME_S, MAX_LIFETIME_S, Share, Shares
+from web.rooms.kinds import CAMERA_PREFIX
 
 TEXT = {"type": "string"}
 STATE_SCHEMA = {
@@ -42,7 +43,11 @@ RECORDING_SCHEMA: dict[str, Any] = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"name": TEXT, "joined_s": {"type": "number"}},
+                "properties": {
+                    "name": TEXT,
+                    "joined_s": {"type": "number"},
+                    "is_camera": {"type": "boolean", "description": "of a store, not a person"},
+                },
             },
         },
         "error_code": {"type": ["string", "null"]},
@@ -270,12 +275,12 @@ def show(recording: Recording, *, is_shared: bool = False) -> dict[str, Any]:
 
 def show_to_guest(recording: Recording) -> dict[str, Any]:
     """Return what the holder of a link may know."""
-    joined: dict[str, float] = {}
+    joined: dict[tuple[str, bool], float] = {}
     for track in recording.tracks:
-        name = track.display_name or track.identity
-        joined[name] = min(joined.get(name, track.started_s), track.started_s)
+        who = track.display_name or track.identity, track.identity.startswith(CAMERA_PREFIX)
+        joined[who] = min(joined.get(who, track.started_s), track.started_s)
     if not joined:  # not finished: only identities are known yet
-        joined = dict.fromkeys(recording.participants, 0.0)
+        joined = {(one, one.startswith(CAMERA_PREFIX)): 0.0 for one in recording.participants}
     return {
         "id": recording.id,
         "title": recording.title,
@@ -285,7 +290,10 @@ def show_to_guest(recording: Recording) -> dict[str, Any]:
         "duration_s": recording.duration_s,
         "size_bytes": recording.size_bytes,
         "mime": recording.mime,
-        "participants": [{"name": name, "joined_s": at_s} for name, at_s in joined.items()],
+        "participants": [
+            {"name": name, "joined_s": at_s, "is_camera": is_camera}
+            for (name, is_camera), at_s in joined.items()
+        ],
     }
 
 

@@ -1,7 +1,7 @@
 /** The replay page: a native video with our own few controls. */
 
 import { ApiError, get, part } from "../lib/api.js";
-import { byId, el, setIcon, setText } from "../lib/dom.js";
+import { byId, el, icon, setIcon, setText } from "../lib/dom.js";
 import { linesOf, whyWords } from "../lib/lines.js";
 import { applyTextSize, keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
@@ -143,7 +143,7 @@ function showFacts(recording) {
   byId("replay-when").textContent = sayTime(recording.started_at);
   byId("replay-when").title = exactTime(recording.started_at);
   byId("replay-people").replaceChildren(...recording.participants.map((person) => el("li", { class: "person" },
-    el("span", { class: "person-face", "aria-hidden": "true" }, initialOf(person.name)),
+    el("span", { class: "person-face", "aria-hidden": "true" }, person.is_camera ? icon("cctv") : initialOf(person.name)),
     el("span", { class: "person-text" }, el("b", {}, person.name), el("small", {}, t("replay.joined_at", { clock: clockLength(person.joined_s) }))))));
   const facts = [
     ["replay.when", exactTime(recording.started_at)],

@@ -16,7 +16,7 @@ import { openShare } from "./share.js";
  * @property {string} started_at
  * @property {number | null} duration_s
  * @property {number | null} size_bytes
- * @property {{ name: string, joined_s: number }[]} participants
+ * @property {{ name: string, joined_s: number, is_camera?: boolean }[]} participants
  * @property {string | null} error_code
  * @property {string | null} cut_short why it ended although nobody ended it
  * @property {boolean} is_shared
@@ -29,7 +29,8 @@ const CALM_MS = 15_000;
 /** @param {Recording} recording */
 function facts(recording) {
   // Until it is finished the server knows identities only, which say nothing to people.
-  const names = recording.state === "ready" ? recording.participants.map((person) => person.name) : [];
+  const people = recording.participants.filter((one) => !one.is_camera);
+  const names = recording.state === "ready" ? (people.length ? people : recording.participants).map((one) => one.name) : [];
   const listed = names.length > 3 ? t("recordings.people_more", { names: names.slice(0, 3).join(t("common.comma")), n: names.length }) : names.join(t("common.comma"));
   return [
     el("time", { datetime: recording.started_at, title: exactTime(recording.started_at) }, sayTime(recording.started_at)),
