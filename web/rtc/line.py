@@ -17,32 +17,25 @@ import struct
 import termios
 from typing import Final, Protocol
 
+from web.http.tcp import SocketLike, set_option, shorten_waits
+
 __all__ = ["NUDGE_PAUSES_S", "Line"]
 
 NUDGE_PAUSES_S: Final = (0.15, *[0.1] * 20)
 """Pauses before the pings that follow a message which is not acknowledged."""
+# The pings decide before that.
 _SILENCE_MS: Final = 35_000
-# Linux numbers that Python's socket module does not know.
-_TCP_THIN_LINEAR_TIMEOUTS: Final = 16
-_TCP_RTO_MAX_MS: Final = 44  # Linux 6.15
+# A Linux number that Python's socket module may not know.
 _TCP_INFO: Final = 11
 # Of `struct tcp_info` (linux/tcp.h): segments sent again, and segments that came out of order.
 _TOTAL_RETRANS: Final = struct.Struct("@100xI")
 _OUT_OF_ORDER: Final = struct.Struct("@224xI")
-_OPTIONS: Final = (
-    (_TCP_THIN_LINEAR_TIMEOUTS, 1),
-    (_TCP_RTO_MAX_MS, 1000),
-    # With short timeouts the usual 15 tries are over in seconds; the pings above decide instead.
-    (getattr(socket, "TCP_USER_TIMEOUT", 18), _SILENCE_MS),
-)
 
 
-class _Socket(Protocol):
+class _Socket(SocketLike, Protocol):
     """What asyncio lends of a socket."""
 
     def fileno(self) -> int: ...
-
-    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None: ...
 
     def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
 
@@ -54,9 +47,8 @@ class Line:
         """Set it up; None stands for a connection that has no socket of ours."""
         self._socket = sock
         self._is_corked = False
-        for option, value in _OPTIONS:
-            self._set(option, value)
-        self._set(getattr(socket, "TCP_CONGESTION", 13), b"bbr")
+        if sock is not None:
+            shorten_waits(sock, silence_ms=_SILENCE_MS)
 
     def cork(self) -> None:
         """Let what is written now gather into full packets, for 200 ms at most."""
@@ -94,11 +86,5 @@ class Line:
         fields = (_TOTAL_RETRANS, _OUT_OF_ORDER)
         return sum(int(field.unpack_from(info)[0]) for field in fields if len(info) >= field.size)
 
-    def _set(self, option: int, value: int | bytes) -> bool:
-        if self._socket is None:
-            return False
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
-        except OSError:
-            return False
-        return True
+    def _set(self, option: int, value: int) -> bool:
+        return self._socket is not None and set_option(self._socket, option, value)

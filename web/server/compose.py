@@ -12,6 +12,7 @@ from aiohttp import web
 from recorder.errors import RecorderError
 from sfu.errors import ConfigError
 from web.demo.store import DemoStore
+from web.http.tcp import PatientSite
 from web.ops.certificates import Certificates
 from web.pages.routes import add_page_routes
 from web.people.roles import Role
@@ -86,7 +87,7 @@ class Server:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         context = self.certificates.context if self.certificates else None
-        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+        site = PatientSite(runner, settings.host, settings.port, ssl_context=context)
         try:
             await site.start()
         except OSError as error:
