@@ -4,8 +4,12 @@ Weak networks pay dearly for every conditional request. All files share one dige
 (`/static/<digest>/js/…`): relative imports between ES modules carry it along, and any change gives
 every file a new address.
 
-The style sheets of a page come as one (`css/tokens+base+desk.css`): they hold up the first paint,
-and each further request would be a further connection, whose first packets may be lost.
+Others' code, the largest file by far, has a digest of its own: a new version of ours leaves it in
+the browsers that have it.
+
+Each request is one more to be lost, and a browser waits twice as long after each loss. So the style
+sheets of a page come as one (`css/tokens+base+desk.css`), and its modules, too
+(`bundle/js/room/main.js`, see `bundle.py`).
 """
 
 from __future__ import annotations
@@ -13,17 +17,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
-import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from aiohttp import web
 
-_IMPORT = re.compile(r"""^\s*(?:import|export)\b[^"';]*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE)
+from web.pages import bundle
+
 _FOREVER = "public, max-age=31536000, immutable"
 _TEXT_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _MAX_SHEETS = 12
 _BROTLI_SUFFIX = ".br"
+_BUNDLE = "bundle/"
+_VENDORED = "vendor/"
 
 
 class Assets:
@@ -32,10 +38,13 @@ class Assets:
     def __init__(self, folder: Path) -> None:
         """Read the folder once to learn its files and their digest."""
         self._folder = folder
-        digest = hashlib.sha256()
+        # How files are joined is part of what browsers keep.
+        digest = hashlib.sha256(Path(bundle.__file__).read_bytes())
         names: list[str] = []
+        self._own_digests: dict[str, str] = {}
         self._packed: dict[str, bytes] = {}
         self._smaller: dict[str, bytes] = {}
+        self._bundles: dict[str, bytes] = {}
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 name = path.relative_to(folder).as_posix()
@@ -45,6 +54,8 @@ class Assets:
                     self._smaller[name.removesuffix(_BROTLI_SUFFIX)] = data
                     continue
                 names.append(name)
+                if name.startswith(_VENDORED):
+                    self._own_digests[name] = hashlib.sha256(data).hexdigest()[:12]
                 if path.suffix in _TEXT_TYPES:
                     # Packed once here: packing 600 kB per request would stall the event loop.
                     self._packed[name] = gzip.compress(data, mtime=0)
@@ -55,7 +66,10 @@ class Assets:
         """Return the address of a file; an unknown name is a mistake in a template."""
         if name not in self._names:
             raise KeyError(f"no static file {name!r}")
-        return f"/static/{self.digest}/{name}"
+        return f"/static/{self._digest_of(name)}/{name}"
+
+    def _digest_of(self, name: str) -> str:
+        return self._own_digests.get(name, self.digest)
 
     def sheet(self, names: Sequence[str]) -> str:
         """Return the address of several style sheets in one."""
@@ -63,19 +77,10 @@ class Assets:
             self.url(f"css/{name}.css")
         return f"/static/{self.digest}/css/{'+'.join(names)}.css"
 
-    def modules(self, entry: str) -> list[str]:
-        """Return the addresses of an ES module and all it imports, each once, entry first.
-
-        The page preloads them, which turns a chain of round trips into one.
-        """
-        seen = [entry]
-        for name in seen:
-            text = (self._folder / name).read_text("utf-8")
-            for target in _IMPORT.findall(text):
-                found = _resolve(name, target)
-                if found not in seen:
-                    seen.append(found)
-        return [self.url(name) for name in seen]
+    def bundle(self, entry: str) -> str:
+        """Return the address of an ES module with all it imports."""
+        self.url(entry)
+        return f"/static/{self.digest}/{_BUNDLE}{entry}"
 
     def inline(self, name: str) -> str:
         """Return a file's text, for what is part of every page (the icon sprite)."""
@@ -84,16 +89,17 @@ class Assets:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one file. An old digest gets the present file, but not for ever."""
         name = request.match_info["name"]
-        sheet = self._join_sheets(name) if "+" in name else None
-        if name not in self._names and sheet is None:
+        body = self._join_sheets(name) if "+" in name else self._join_modules(name)
+        if name not in self._names and body is None:
             raise web.HTTPNotFound
-        is_current = request.match_info["digest"] == self.digest
+        is_current = request.match_info["digest"] == self._digest_of(name)
         headers = {
             "Cache-Control": _FOREVER if is_current else "no-cache",
             "Content-Type": _content_type(name),
             "X-Content-Type-Options": "nosniff",
         }
-        body = sheet if sheet is not None else self._packed.get(name)
+        if body is None:
+            body = self._packed.get(name)
         if body is None:
             return web.FileResponse(self._folder / name, headers=headers)
         headers["Vary"] = "Accept-Encoding"
@@ -106,6 +112,19 @@ class Assets:
         else:
             body = gzip.decompress(body)
         return web.Response(body=body, headers=headers)
+
+    def _join_modules(self, name: str) -> bytes | None:
+        """Pack an ES module with all it imports; None where there is none of that name."""
+        entry = name.removeprefix(_BUNDLE)
+        if entry == name or entry not in self._names or not entry.endswith(".js"):
+            return None
+        if name not in self._bundles:
+            try:
+                text = bundle.bundle(self.inline, entry)
+            except (bundle.BundleError, OSError):  # the vendored client is written otherwise
+                return None
+            self._bundles[name] = gzip.compress(text.encode(), mtime=0)
+        return self._bundles[name]
 
     def _join_sheets(self, name: str) -> bytes | None:
         """Pack several style sheets as one; None where one of them is unknown."""
@@ -128,14 +147,3 @@ def _content_type(name: str) -> str:
     if suffix in _TEXT_TYPES:
         return f"{_TEXT_TYPES[suffix]}; charset=utf-8"
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def _resolve(importer: str, target: str) -> str:
-    """Resolve a relative import against the module that holds it."""
-    parts: list[str] = list(PurePosixPath(importer).parent.parts)
-    for step in PurePosixPath(target).parts:
-        if step == "..":
-            parts.pop()
-        elif step != ".":
-            parts.append(step)
-    return "/".join(parts)

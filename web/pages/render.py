@@ -34,7 +34,7 @@ class Renderer:
         )
         self._templates.globals["static"] = self.assets.url
         self._templates.globals["sheet"] = self.assets.sheet
-        self._templates.globals["modules"] = self.assets.modules
+        self._templates.globals["bundle"] = self.assets.bundle
         # Our own file, not input: part of the page, so that no icon needs a request.
         self._templates.globals["sprite"] = Markup(self.assets.inline("icons.svg"))
         self._templates.globals["icon"] = _icon
