@@ -154,7 +154,7 @@ async def test_what_came_half_is_loaded_again_and_says_so_meanwhile(host, person
             await held.wait()
         await (route.abort() if tries <= 2 else route.continue_())
 
-    await guest.page.route("**/js/room/session.js", fail_twice)
+    await guest.page.route("**/bundle/js/room/main.js", fail_twice)
     link = await host.invite("guest", "张敏")
     await guest.page.goto(link, wait_until="commit")
     await guest.page.wait_for_selector("#enter:disabled:has-text('正在打开')")
@@ -167,7 +167,7 @@ async def test_what_came_half_is_loaded_again_and_says_so_meanwhile(host, person
 
 async def test_what_stays_half_is_not_loaded_for_ever(host, person) -> None:
     guest = await person(phone=True)
-    await guest.page.route("**/js/room/session.js", lambda route: route.abort())
+    await guest.page.route("**/bundle/js/room/main.js", lambda route: route.abort())
     await guest.page.goto(await host.invite("guest"), wait_until="commit")
     await guest.page.fill("#name", "王芳")
     await guest.page.wait_for_selector("#not-whole:has-text('再试一次')")
