@@ -2,8 +2,9 @@
 
 Chromium behind the link opens the page and enters as soon as that is possible; HQ's page, beside
 the server, notes every frame it shows. Prints for each link how long the entrance took to work, how
-long after the tap the first picture was at HQ, and how long it stood still from then on. Two
-browsers encode and decode: with two cores a third of a second is theirs. Needs root and Chromium.
+long after the tap the first picture was at HQ, how many there were a second from then on, and the
+longest pause between two: on a weak line the page sends few sharp pictures. Two browsers encode and
+decode: with two cores a third of a second is theirs. Needs root and Chromium.
 
     python tests/bench/phone_page.py --links township,loss30 --runs 3
 """
@@ -36,7 +37,6 @@ from weaknet.namespaces import Namespace
 from weaknet.network import SERVER_ADDRESS, Network
 
 _PAGE_MS = 120_000
-_STILL_S = 0.5
 # Every frame that a walk's tile shows, in milliseconds of the machine's clock.
 _WATCH = """
 () => {
@@ -59,7 +59,8 @@ class Visit(NamedTuple):
 
     entrance_s: float
     picture_s: float | None
-    still_s: float
+    pictures_per_s: float
+    pause_s: float
 
 
 @asynccontextmanager
@@ -104,9 +105,12 @@ async def visit(network: Network, link: str, seconds: float, seed: int) -> Visit
         await rep.tap("#enter")
         await asyncio.sleep(seconds)
         shown_s = [at_ms / 1000 for at_ms in await host.page.evaluate("shown")]
-    first_s = shown_s[0] - tapped_s if shown_s else None
-    gaps = [b - a for a, b in pairwise([*shown_s, tapped_s + seconds])]
-    return Visit(tapped_s - opened_s, first_s, sum(gap for gap in gaps if gap > _STILL_S))
+    end_s = tapped_s + seconds
+    if not shown_s:
+        return Visit(tapped_s - opened_s, None, 0.0, seconds)
+    pauses_s = [b - a for a, b in pairwise([*shown_s, end_s])]
+    rate = len(shown_s) / (end_s - shown_s[0])
+    return Visit(tapped_s - opened_s, shown_s[0] - tapped_s, rate, max(pauses_s))
 
 
 def main() -> None:
@@ -126,8 +130,8 @@ def main() -> None:
         print(
             f"{link}: entrance {statistics.median(one.entrance_s for one in visits):.1f} s,"
             f" first picture {statistics.median(pictures):.1f} s after the tap,"
-            f" still {statistics.median(one.still_s for one in visits):.1f} s"
-            f" of {options.seconds:.0f}",
+            f" then {statistics.median(one.pictures_per_s for one in visits):.1f} a second,"
+            f" longest pause {statistics.median(one.pause_s for one in visits):.1f} s",
             flush=True,
         )
 
