@@ -17,8 +17,9 @@ __all__ = ["PatientSite", "set_option", "shorten_waits"]
 # Linux numbers that Python's socket module does not know.
 _TCP_THIN_LINEAR_TIMEOUTS: Final = 16
 _TCP_RTO_MAX_MS: Final = 44  # Linux 6.15
-# With short waits the usual 15 tries are over in seconds: a lift takes longer.
-_SILENCE_MS: Final = 60_000
+# With short waits the usual 15 tries are over in 14 s: a lift takes longer. This is what they take
+# otherwise. Not less: whoever pauses a film takes nothing either, and would be cut off for it.
+_SILENCE_MS: Final = 900_000
 
 
 class SocketLike(Protocol):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +31,7 @@ _MAX_SHEETS = 12
 _BROTLI_SUFFIX = ".br"
 _BUNDLE = "bundle/"
 _VENDORED = "vendor/"
+_OURS = re.compile(r"js/.+\.js")
 
 
 class Assets:
@@ -116,12 +118,12 @@ class Assets:
     def _join_modules(self, name: str) -> bytes | None:
         """Pack an ES module with all it imports; None where there is none of that name."""
         entry = name.removeprefix(_BUNDLE)
-        if entry == name or entry not in self._names or not entry.endswith(".js"):
+        if entry == name or entry not in self._names or not _OURS.fullmatch(entry):
             return None
         if name not in self._bundles:
             try:
                 text = bundle.bundle(self.inline, entry)
-            except (bundle.BundleError, OSError):  # the vendored client is written otherwise
+            except (bundle.BundleError, OSError):
                 return None
             self._bundles[name] = gzip.compress(text.encode(), mtime=0)
         return self._bundles[name]

@@ -63,10 +63,13 @@ async def test_others_code_keeps_its_address_when_ours_changes(tmp_path: Path) -
 
 
 async def test_what_cannot_be_joined_is_not_found(tmp_path: Path) -> None:
-    (tmp_path / "a.js").write_text('import { x } from "./gone.js";\n')
-    (tmp_path / "b.js").write_text("export default 1;\n")
+    for folder in ("js", "vendor"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "js/a.js").write_text('import { x } from "./gone.js";\n')
+    (tmp_path / "js/b.js").write_text("export default 1;\n")
+    (tmp_path / "vendor/c.js").write_text("c;\n")
     async with browser(Assets(tmp_path)) as client:
-        for name in ("a.js", "b.js"):
+        for name in ("js/a.js", "js/b.js", "vendor/c.js"):
             assert (await client.get(f"/static/x/bundle/{name}")).status == 404
 
 
