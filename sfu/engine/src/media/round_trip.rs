@@ -8,7 +8,7 @@ const FIRST_RTT_US: Micros = 100_000;
 /// Answers that are looked at. At 30 % loss each way two of three are to the first request; of those
 /// the middle one counts, so that a jittery line is not asked too early.
 const NUM_SAMPLES: usize = 12;
-const RANK: usize = 3;
+const QUICKER_ONE_IN: usize = 3;
 const MAX_SAMPLE_US: Micros = 1_000_000;
 /// Added to a round trip before its answer counts as missing.
 const JITTER_US: Micros = 10_000;
@@ -41,7 +41,9 @@ impl RoundTrip {
         sorted_us.sort_unstable();
         let first = sorted_us.partition_point(|&sample_us| sample_us == 0);
         let known_us = &sorted_us[first..];
-        known_us.get(known_us.len() / RANK).map_or(FIRST_RTT_US, |&rtt_us| Micros::from(rtt_us))
+        known_us
+            .get(known_us.len() / QUICKER_ONE_IN)
+            .map_or(FIRST_RTT_US, |&rtt_us| Micros::from(rtt_us))
     }
 
     /// By when an answer must have come, and the packet may be asked for again: senders take its next
