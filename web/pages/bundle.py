@@ -37,7 +37,8 @@ def bundle(read: Callable[[str], str], entry: str) -> str:
         entry: the name of the first module.
 
     Returns:
-        The text of one module: each of its parts in a function of its own, after those it needs.
+        The text of one module: each of its parts in a function of its own, after those it needs. It
+        exports what the first module does.
 
     Raises:
         BundleError: a circle, or a form of import or export that is not known here.
@@ -57,7 +58,10 @@ def bundle(read: Callable[[str], str], entry: str) -> str:
         parts.append(_wrap(name, text, places))
 
     add(entry, ())
-    return "".join(parts)
+    names = ", ".join(found[3] for found in _EXPORT.finditer(read(entry)))
+    return "".join(parts) + (
+        f"export const {{ {names} }} = part{places[entry]};\n" if names else ""
+    )
 
 
 def _wrap(name: str, text: str, places: dict[str, int]) -> str:

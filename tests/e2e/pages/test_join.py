@@ -165,6 +165,59 @@ async def test_what_came_half_is_loaded_again_and_says_so_meanwhile(host, person
     guest.trouble.clear()  # the scripts that were taken away
 
 
+_COUNT_OPENED = """
+globalThis.opened = 0;
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = (wish) => { globalThis.opened += 1; return open(wish); };
+"""
+
+
+async def test_the_entrance_works_before_what_is_behind_it_has_come(host, person) -> None:
+    guest = await person(phone=True)
+    held = asyncio.Event()
+    library, stage = 0, 0
+
+    async def hold_and_lose(route: Route) -> None:
+        nonlocal library
+        library += 1
+        await held.wait()
+        await (route.abort() if library == 1 else route.continue_())
+
+    async def lose_once(route: Route) -> None:
+        nonlocal stage
+        stage += 1
+        await (route.abort() if stage == 1 else route.continue_())
+
+    await guest.page.route("**/livekit-client.umd.js", hold_and_lose)
+    await guest.page.route("**/bundle/js/room/stage.js*", lose_once)
+    await guest.page.add_init_script(_COUNT_OPENED)
+    joins: list[str] = []
+    guest.page.on("request", lambda one: joins.append(one.url) if "/api/join" in one.url else None)
+    await guest.page.goto(await host.invite("guest"), wait_until="commit")
+    await guest.page.fill("#name", "王芳")
+    await guest.page.click("#preview-start")
+    await guest.tap("#enter:enabled:has-text('进入会议')")
+    await guest.page.wait_for_selector("#enter[aria-busy]:has-text('正在进入')")
+    await guest.page.press("#name", "Enter")
+    assert await guest.page.is_hidden("#trouble")
+    held.set()
+    await guest.page.wait_for_selector("#stage:not([hidden])")
+    await host.until_tile("王芳")
+    assert (library, guest.taps) == (2, 1) and stage >= 2
+    assert len(joins) == 1, "whoever taps again while he waits enters once"
+    assert await guest.page.evaluate("opened") == 1, "the camera that was tried is the one used"
+    guest.trouble.clear()  # what was taken away
+
+
+async def test_a_browser_too_old_for_the_library_is_told_so(host, person) -> None:
+    guest = await person(phone=True)
+    await guest.page.route("**/livekit-client.umd.js", lambda route: route.fulfill(body=""))
+    await guest.goto(await host.invite("guest", "张敏"))
+    await guest.tap("#enter")
+    await guest.page.wait_for_selector("#trouble:has-text('这个浏览器')")
+    assert not await guest.page.get_attribute("#enter", "aria-busy")
+
+
 async def test_what_stays_half_is_not_loaded_for_ever(host, person) -> None:
     guest = await person(phone=True)
     await guest.page.route("**/bundle/js/room/main.js", lambda route: route.abort())

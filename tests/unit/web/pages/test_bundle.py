@@ -35,6 +35,15 @@ def test_each_part_comes_once_and_after_what_it_needs() -> None:
     assert not re.search(r"^\s*(import|export)", text, re.MULTILINE)
 
 
+def test_what_the_first_module_exports_the_whole_does() -> None:
+    text = join(
+        main='import { a } from "./a.js";\nexport const b = a;\nexport async function c() {}\n',
+        a="export const a = 1;\n",
+    )
+    assert text.endswith("})();\nexport const { b, c } = part1;\n")
+    assert "export" not in join(main="const a = 1;\n")
+
+
 def test_names_may_stand_on_lines_of_their_own() -> None:
     text = join(
         main='import {\n  a,\n  b as c,\n} from "./a.js";\n', a="export const a = 1, b = 2;\n"
@@ -88,7 +97,8 @@ def test_a_circle_is_refused() -> None:
 def test_every_page_can_be_joined() -> None:
     pages = [path.read_text() for path in TEMPLATES.glob("*.html")]
     entries = {found for text in pages for found in re.findall(r'parts\.entry\("([^"]+)"\)', text)}
-    assert len(entries) >= 6
+    entries |= {found for text in pages for found in re.findall(r'parts\.behind\("([^"]+)"', text)}
+    assert len(entries) >= 8
     for entry in entries:
         text = bundle(lambda name: (STATIC / name).read_text(), entry)
         assert text.count("const part") >= 2 and "/** @param" not in text

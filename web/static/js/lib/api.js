@@ -12,6 +12,9 @@ export class ApiError extends Error {
   }
 }
 
+/** By its shape: the entrance and the room behind it have this module each. @param {any} error @returns {error is ApiError} */
+export const isApiError = (error) => error instanceof Error && "code" in error && "status" in error;
+
 /**
  * Whoever came into a room by a link has no session, but a token that says what he may do there.
  * @type {((isRefused: boolean) => Promise<string>) | null} `isRefused`: the last one has run out

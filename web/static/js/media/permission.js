@@ -11,6 +11,7 @@ export function troubleOf(error) {
   if (name === "NotAllowedError" || name === "SecurityError" || name === "PermissionDeniedError") return "denied";
   if (name === "NotFoundError" || name === "OverconstrainedError" || name === "DevicesNotFoundError") return "missing";
   if (name === "NotReadableError" || name === "AbortError" || name === "TrackStartError") return "busy";
+  if (name === "NotSupportedError") return "unable";
   // Where the browser offers no devices at all the error says nothing, and trying again is no help.
   return browserTrouble() ?? "failed";
 }

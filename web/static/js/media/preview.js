@@ -4,7 +4,7 @@
  */
 
 import { watchLevel } from "./level.js";
-import { livekit } from "./livekit.js";
+import { livekit, loadLibrary } from "./livekit.js";
 
 const FACE = { facingMode: "user", resolution: { width: 1280, height: 720 } };
 const VOICE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
@@ -28,16 +28,25 @@ export class Preview {
     /** Tracks handed over, which the preview may still show. @type {any[]} */
     this.given = [];
     this.stopLevel = () => {};
+    this.opening = Promise.resolve();
   }
 
   get isOpen() {
     return this.tracks.length > 0;
   }
 
-  /** Open the devices. Throws what getUserMedia throws. @param {Wants} wants */
-  async open({ camera, microphone }) {
+  /** Open the devices, one wish after the other. Throws what getUserMedia throws. @param {Wants} wants */
+  open(wants) {
+    const open = () => this.openNow(wants);
+    this.opening = this.opening.then(open, open);
+    return this.opening;
+  }
+
+  /** @param {Wants} wants */
+  async openNow({ camera, microphone }) {
     this.close();
     if (!camera && !microphone) return;
+    await loadLibrary();
     this.tracks = await livekit.createLocalTracks({
       audio: microphone && VOICE,
       video: camera && (this.isWalk ? SHELF : FACE),
@@ -55,6 +64,8 @@ export class Preview {
 
   /** Give away what is open, opening it first where needed. @param {Wants} wants @returns {Promise<any[]>} */
   async take(wants) {
+    // A tap on the preview may still wait for the library.
+    await this.opening.catch(() => {});
     const has = (/** @type {string} */ kind) => this.tracks.some((track) => track.kind === kind);
     if (has("video") !== wants.camera || has("audio") !== wants.microphone) await this.open(wants);
     const { tracks } = this;

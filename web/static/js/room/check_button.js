@@ -4,6 +4,7 @@ import { ApiError } from "../lib/api.js";
 import { byId, setText } from "../lib/dom.js";
 import { adviceWords } from "../lib/lines.js";
 import { t } from "../lib/page.js";
+import { loadLibrary } from "../media/livekit.js";
 import { CHECK_MS, checkLine } from "./check.js";
 
 const BAR_MS = 200;
@@ -30,6 +31,8 @@ export function offerCheck(isWalk, onAdvice) {
     bar.value = 0;
     bar.hidden = false;
     try {
+      // The rest of the page would take a part of the line.
+      await loadLibrary();
       const { usual, ...now } = await checkLine(mine.signal);
       const isUsual = !usual || usual.grade === now.grade;
       const nowWords = adviceWords(now, isWalk);

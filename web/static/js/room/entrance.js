@@ -3,7 +3,7 @@
  * Resolves once the person wants in; can be shown again when entering failed.
  */
 
-import { ApiError } from "../lib/api.js";
+import { isApiError } from "../lib/api.js";
 import { byId, el, icon, setIcon } from "../lib/dom.js";
 import { keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
@@ -21,15 +21,23 @@ import { offerCheck } from "./check_button.js";
  */
 
 const SLOW_MS = 1200;
+/** Who wants in and still waits for the rest of the page is told that it is the network. */
+const LATE_MS = 12000;
 const HEARD = 0.25;
 
 const isViewer = page.role === "viewer";
 
 export class Entrance {
-  /** @param {{ isWalk: boolean, onEnter: (wish: Wish) => Promise<void> }} options */
-  constructor({ isWalk, onEnter }) {
+  /**
+   * @param {{ isWalk: boolean, stage: Promise<unknown>, onEnter: (wish: Wish) => Promise<void> }} options
+   * `stage`: what is behind the entrance has come
+   */
+  constructor({ isWalk, stage, onEnter }) {
     this.isWalk = isWalk;
+    this.stage = stage;
     this.onEnter = onEnter;
+    /** @type {EventTarget | null} */
+    this.followed = null;
     this.wants = { microphone: !isViewer, camera: !isViewer };
     this.name = page.name || recall("name");
     /** @type {Preview | null} */
@@ -183,10 +191,13 @@ export class Entrance {
     this.name = name;
     if (name !== page.name) keep("name", name);
     const button = byId("enter");
+    // Another button, or the keyboard, while the first tap still waits.
+    if (button.getAttribute("aria-busy")) return;
     const words = button.textContent;
     button.setAttribute("aria-busy", "true");
     button.textContent = t("join.entering");
     byId("trouble").hidden = true;
+    const endWait = this.awaitStage();
     /** @type {any[]} */
     let tracks = [];
     try {
@@ -194,19 +205,39 @@ export class Entrance {
       tracks = (await this.preview?.take(wants)) ?? [];
       await this.onEnter({ name, ...wants, isShelf, tracks });
     } catch (error) {
+      endWait();
       for (const track of tracks) track.stop();
       this.preview?.close();
-      if (error instanceof ApiError) this.say(t("join.failed"), error.message);
+      if (isApiError(error)) this.say(t("join.failed"), error.message);
       else if (isDeviceError(error)) this.showTrouble(troubleOf(error));
       else this.say(t("join.failed"), t("join.failed_help"));
     } finally {
+      endWait();
       button.removeAttribute("aria-busy");
       button.textContent = words;
     }
   }
 
+  /** Say so while what is behind the entrance takes long to come; returns what ends that. */
+  awaitStage() {
+    let isSaid = false;
+    const late = setTimeout(() => {
+      isSaid = true;
+      this.say(t("join.waiting"), t("join.waiting_help"));
+    }, LATE_MS);
+    const end = () => {
+      clearTimeout(late);
+      if (isSaid) byId("trouble").hidden = true;
+      isSaid = false;
+    };
+    this.stage.then(end, end);
+    return end;
+  }
+
   /** Say so while entering waits for a network. @param {import("./session.js").Session} session */
   follow(session) {
+    if (this.followed) return;
+    this.followed = session;
     session.addEventListener("state", (event) => {
       const { state } = /** @type {CustomEvent} */ (event).detail;
       if (state === "waiting" && byId("trouble").hidden) this.say(t("join.waiting"), t("join.waiting_help"));

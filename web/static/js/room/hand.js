@@ -36,6 +36,10 @@ export function showHand(room) {
     if (who.isLocal) show();
     else if (handOf(who)) note(t("hand.raised", { name: nameOf(who) }));
   });
+  // Who raises it in the moment of coming is seen for the first time with the hand up.
+  room.on(RoomEvent.ParticipantConnected, (/** @type {any} */ who) => {
+    if (handOf(who)) note(t("hand.raised", { name: nameOf(who) }));
+  });
   room.on(RoomEvent.Connected, show);
   return { toggle, isUp: () => handOf(room.localParticipant) > 0 };
 }
