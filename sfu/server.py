@@ -202,8 +202,8 @@ def _dispatch(registry: Registry, event: tuple[object, ...]) -> None:
         case ("sink", int(handle)):
             if (sink := registry.sinks.get(handle)) is not None:
                 sink.handle_started()
-        case ("restless", int(_)) if registry.downlink is not None:
-            registry.downlink.hurry()
+        case ("restless", int(handle)) if registry.downlink is not None:
+            registry.downlink.wake(handle)
         case ("tap", int(handle)):
             if (tap := registry.taps.get(handle)) is not None:
                 tap.handle_ready()

@@ -41,6 +41,9 @@ class Lines(NamedTuple):
         next_bps: what the next step up would cost, 0 = not known.
         cost_factor: what a bit of video costs with its copies; it is in both.
         is_braking: the engine has lowered the rate by itself.
+        reported_packets: that receiver reports told of since the line began, lost ones included.
+        reported_lost: among them.
+        newest_rtt_us: round trip by the newest receiver report alone, 0 = unknown.
     """
 
     rtt_us: NDArray[np.float64]
@@ -52,6 +55,9 @@ class Lines(NamedTuple):
     next_bps: NDArray[np.float64]
     cost_factor: NDArray[np.float64]
     is_braking: NDArray[np.bool_]
+    reported_packets: NDArray[np.float64]
+    reported_lost: NDArray[np.float64]
+    newest_rtt_us: NDArray[np.float64]
 
 
 class Estimates(NamedTuple):

@@ -177,11 +177,15 @@ class Constants:
     report_low_loss: float = 0.02
     report_high_loss: float = 0.10
     report_growth: float = 1.08
+    report_resting: float = 0.5
+    report_resting_growth: float = 1.2
     report_headroom: float = 3.0
     report_step: float = 1.2
     remb_headroom: float = 1.25
     remb_headroom_bps: float = 50_000.0
     report_queue_us: float = 150_000.0
+    report_draining: float = 0.9
+    report_min_packets: float = 20.0
 
 
 DEFAULTS = Constants()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +13,7 @@ from .constants import DEFAULTS, Constants
 from .gaps import Gaps, find_missing
 from .grouping import Groups, group_rows
 from .rows import Batch, sort_rows
-from .sanity import fit_lines, sane_rtt
+from .sanity import fit_flags, fit_lines, sane_rtt
 
 _LARGEST_BLOCK_BYTES = 16 << 20
 
@@ -35,8 +33,6 @@ class Estimator:
         np.empty(_LARGEST_BLOCK_BYTES, np.uint8)
         self.dropped_rows = 0
         self._constants = constants
-        self._coarse = replace(constants, burst_us=constants.coarse_burst_us)
-        self._is_coarse = False
         self._is_open = np.zeros(capacity, np.bool_)
         self._groups = Groups(capacity)
         self._trends = trendline.Trends(capacity)
@@ -110,7 +106,13 @@ class Estimator:
             columns.grow(capacity)
 
     def update(
-        self, now_us: int, feedback: Feedback, lines: Lines, *, is_calm: bool = False
+        self,
+        now_us: int,
+        feedback: Feedback,
+        lines: Lines,
+        *,
+        is_calm: Bools | None = None,
+        has_calm: bool = True,
     ) -> tuple[Estimates, list[ProbeOrder]]:
         """Take in what was reported since the last update.
 
@@ -118,19 +120,22 @@ class Estimator:
             now_us: the sender's monotonic clock, that of `Feedback.sent_us`.
             feedback: rows of all lines, mixed as they came.
             lines: arrays at least as long as the highest open slot.
-            is_calm: all lines are strong: their delay is looked at in longer groups of packets,
-                which costs a tenth. Queues show all the same.
+            is_calm: by slot, lines that are strong: their delay is looked at in longer groups of
+                packets, which costs a tenth. Queues show all the same.
+            has_calm: `feedback` has their rows. Else nothing is concluded of them: the rows are
+                kept for a later update.
 
         Returns:
             The estimates, and probes to be sent now.
         """
         constants, is_open = self._constants, self._is_open
-        self._is_coarse = is_calm
         # A clock that stands still or goes back stands still here.
         now_us = max(now_us, self._updated_us or 0)
         elapsed_us = now_us - (now_us if self._updated_us is None else self._updated_us)
         self._updated_us = now_us
         lines = fit_lines(lines, len(is_open))
+        calm = fit_flags(() if is_calm is None else is_calm, len(is_open))
+        is_away = calm & (not has_calm)
         rtt_us = sane_rtt(lines.rtt_us)
         batch, dropped = sort_rows(feedback, now_us, is_open, constants)
         self.dropped_rows += dropped
@@ -138,14 +143,14 @@ class Estimator:
         got = batch.where(batch.received_us > 0)
         returned = silence.hear(self._silences, got.slots, now_us)
         self._restart(returned, now_us)
-        silence.watch(self._silences, is_open, lines, rtt_us, now_us, constants)
+        silence.watch(self._silences, is_open, is_away, lines, rtt_us, now_us, constants)
 
         is_fresh = batch.sent_us >= self._silences.fresh_from_us[batch.slots][batch.owner]
         fresh = batch.where(is_fresh)
         missing_us = find_missing(self._gaps, fresh, constants)
         self._take_loss(fresh, missing_us, now_us)
         got = got if fresh is batch else fresh.where(fresh.received_us > 0)
-        self._take_delay(got, missing_us, lines, rtt_us, now_us)
+        self._take_delay(got, missing_us, calm, lines, rtt_us, now_us)
         by_report = np.flatnonzero(is_open & ~lines.has_twcc)
         target = self._rates.target_bps
         if len(by_report):
@@ -212,7 +217,7 @@ class Estimator:
         return passing
 
     def _take_delay(
-        self, got: Batch, missing_us: Floats, lines: Lines, rtt_us: Floats, now_us: int
+        self, got: Batch, missing_us: Floats, calm: Bools, lines: Lines, rtt_us: Floats, now_us: int
     ) -> None:
         constants = self._constants
         slots = got.slots
@@ -225,7 +230,7 @@ class Estimator:
         jitter = self._queues.jitter_us[slots]
         waits = queue > constants.quiet_queue_us + jitter
         measure_arrivals(self._arrivals, got, missing_us, waits, constants)
-        is_overused, is_underused = self._signals(got, slots)
+        is_overused, is_underused = self._signals(got, slots, calm)
         queue = self._queues.queue_us[slots]
         target = self._rates.target_bps[slots]
         rise = queue - np.nan_to_num(measured)
@@ -270,14 +275,14 @@ class Estimator:
         )
         aimd.adapt(self._rates, slots, seen, now_us, constants)
 
-    def _signals(self, got: Batch, slots: NDArray[np.intp]) -> tuple[Bools, Bools]:
-        plain = got.where(got.probe == 0)
-        constants = self._coarse if self._is_coarse else self._constants
-        deltas = group_rows(self._groups, plain, constants)
+    def _signals(self, got: Batch, slots: NDArray[np.intp], calm: Bools) -> tuple[Bools, Bools]:
+        plain, constants = got.where(got.probe == 0), self._constants
+        burst_us = np.where(calm[plain.slots], constants.coarse_burst_us, constants.burst_us)
+        deltas = group_rows(self._groups, plain, burst_us, constants)
         broken = plain.slots[deltas.is_broken]
         self._trends.reset(broken)
         self._queues.reset(broken)
-        over, under = trendline.find_signals(self._trends, plain.slots, deltas, self._constants)
+        over, under = trendline.find_signals(self._trends, plain.slots, deltas, constants)
         is_over = np.zeros(len(self._is_open), np.bool_)
         is_under = np.zeros(len(self._is_open), np.bool_)
         is_over[plain.slots] = over & ~deltas.is_broken

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Bools, Columns, Floats
+from .columns import Bools, Columns, Floats, Ints
 from .constants import Constants
 from .rows import Batch
 
@@ -77,18 +77,23 @@ class _Ended(NamedTuple):
     came: Floats
 
 
-def group_rows(groups: Groups, received: Batch, constants: Constants) -> Deltas:
+def group_rows(groups: Groups, received: Batch, burst_us: Ints, constants: Constants) -> Deltas:
     """Sort received rows into groups and measure the distances of those that are complete.
 
+    `burst_us` (m,) is how much of sending time one group of each slot takes.
     A packet that was sent before the open group, and is reported after it, is left out.
     """
-    segments = _split(groups, received, constants)
-    ended = _merge(groups, received.slots, segments, constants)
+    segments = _split(groups, received, burst_us)
+    ended = _merge(groups, received.slots, segments, burst_us, constants)
     return _measure(groups, received.slots, ended, constants)
 
 
 def _merge(
-    groups: Groups, slots: NDArray[np.intp], segments: _Segments, constants: Constants
+    groups: Groups,
+    slots: NDArray[np.intp],
+    segments: _Segments,
+    burst_us: Ints,
+    constants: Constants,
 ) -> _Ended:
     """Join segments to the open group; where one does not, the open group ends."""
     has = groups.has_current[slots]
@@ -102,7 +107,7 @@ def _merge(
         # Packets that come faster than they were sent, hard behind each other, were held up
         # together on the way: their distance says nothing about the queue.
         gap = came - last_came
-        joins = has & (gap <= constants.burst_us) & (gap < sent - last_sent)
+        joins = has & (gap <= burst_us) & (gap < sent - last_sent)
         joins &= came - first_came < constants.max_burst_us
         if k == 0:
             joins |= segments.extends
@@ -155,11 +160,11 @@ def _measure(
     return Deltas(counts, columns[0], columns[1], columns[2], is_broken)
 
 
-def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
+def _split(groups: Groups, received: Batch, burst_us: Ints) -> _Segments:
     """Cut each slot's rows where more than `burst_us` of sending time has passed."""
     num_slots = len(received.slots)
     ends = received.starts + received.counts
-    begin, extended, following = _find_cuts(groups, received, constants)
+    begin, extended, following = _find_cuts(groups, received, burst_us)
     # The first segment may belong to the open group; it ends where that one's burst does.
     extends = extended > begin
     columns = []
@@ -196,7 +201,7 @@ def _split(groups: Groups, received: Batch, constants: Constants) -> _Segments:
 
 
 def _find_cuts(
-    groups: Groups, received: Batch, constants: Constants
+    groups: Groups, received: Batch, burst_us: Ints
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Search all slots at once, by a key that rises through all rows.
 
@@ -211,9 +216,9 @@ def _find_cuts(
     open_since = groups.first_sent_us[received.slots].astype(np.int64) - base_us
     limit = np.int64(1) << (_OWNER_SHIFT - 1)
     begin = np.searchsorted(key, owners + np.clip(open_since, 0, limit), side="left")
-    reach = owners + np.clip(open_since + constants.burst_us, -1, limit)
+    reach = owners + np.clip(open_since + burst_us, -1, limit)
     extended = np.searchsorted(key, reach, side="right")
-    following = np.searchsorted(key, key + constants.burst_us, side="right")
+    following = np.searchsorted(key, key + burst_us[received.owner], side="right")
     return (
         np.where(has, begin, received.starts),
         np.where(has, extended, received.starts),

@@ -50,11 +50,17 @@ def hear(silences: Silences, heard: NDArray[np.intp], now_us: int) -> Returned:
 
 
 def watch(
-    silences: Silences, is_open: Bools, lines: Lines, rtt_us: Floats, now_us: int, c: Constants
+    silences: Silences,
+    is_open: Bools,
+    is_away: Bools,
+    lines: Lines,
+    rtt_us: Floats,
+    now_us: int,
+    c: Constants,
 ) -> None:
-    """Find lines on which packets leave and nothing comes back."""
+    """Find lines on which packets leave and nothing comes back; not where it is looked at later."""
     sends = is_open & lines.has_twcc & (lines.sent_bps > c.stall_min_sent_bps)
-    silences.waiting_since_us[~sends] = now_us
+    silences.waiting_since_us[~sends & ~is_away] = now_us
     patience = np.maximum(c.stall_us, c.stall_rtts * rtt_us)
-    is_stalled = sends & (now_us - silences.waiting_since_us > patience)
+    is_stalled = sends & ~is_away & (now_us - silences.waiting_since_us > patience)
     silences.is_stalled[:] = is_stalled

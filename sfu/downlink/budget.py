@@ -62,6 +62,8 @@ _RELEASE_TICKS = 2
 _STRONG_AFTER_US = 3_000_000
 # Turns may come seldom sooner: the engine calls when that was too early.
 _CALM_AFTER_US = 1_000_000
+# Less than what probes show at least (`feed.py`), or a line would be looked at closely for ever.
+_CALM_MARGIN = 1.2
 _STRONG_MARGIN = 1.5
 _STRONG_PACE = 4.0
 # One voice; silence (DTX) costs nothing, and the first word must not wait.
@@ -173,17 +175,16 @@ def has_queue(estimates: Estimates, is_braking: Bools) -> Bools:
     return np.asarray((queue_us > _VERY_LONG_QUEUE_US) | is_braking | estimates.is_stalled)
 
 
-def find_strong(
-    now_us: int, belief: Belief, needed_bps: Floats, after_us: int = _STRONG_AFTER_US
-) -> Bools:
+def find_strong(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
     """Lines without a sign of weakness for a while that carry far more than is needed."""
-    is_strong = now_us - belief.calm_since_us >= after_us
+    is_strong = now_us - belief.calm_since_us >= _STRONG_AFTER_US
     return np.asarray(is_strong & (belief.budget_bps >= _STRONG_MARGIN * needed_bps))
 
 
 def find_calm(now_us: int, belief: Belief, needed_bps: Floats) -> Bools:
-    """Lines that need not be looked at ten times a second."""
-    return find_strong(now_us, belief, needed_bps, _CALM_AFTER_US)
+    """Lines that need not be looked at ten times a second: all that is wished for fits."""
+    is_calm = now_us - belief.calm_since_us >= _CALM_AFTER_US
+    return np.asarray(is_calm & (belief.budget_bps >= _CALM_MARGIN * needed_bps))
 
 
 def pace(now_us: int, belief: Belief, needed_bps: Floats) -> Floats:

@@ -34,6 +34,11 @@ class DownlinkConfig:
     max_lines_per_tick: int = 250
     refit_s: float = 5.0
 
+    def guess_bps(self, *, is_cellular: bool, handshake_s: float) -> int:
+        """What to believe of a line that nobody has measured."""
+        is_slow = is_cellular or handshake_s > self.slow_handshake_s
+        return self.cellular_start_bps if is_slow else self.start_bps
+
     def fit_calm(self, rows_per_s: float) -> float | None:
         """How long a calm turn may be while so many rows of feedback come; None = no longer than
         others."""

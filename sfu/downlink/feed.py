@@ -8,10 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bandwidth import estimator
-from sfu.downlink.lines import Lines
+from sfu.downlink import budget
+from sfu.downlink.lines import LineColumns, Lines
 from sfu.stats import Rows
 
-__all__ = ["Measured", "describe_lines", "fit_estimates", "read_feedback", "read_transports"]
+__all__ = [
+    "Measured",
+    "describe_lines",
+    "fit_estimates",
+    "follow_audio",
+    "read_feedback",
+    "read_transports",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -21,6 +29,8 @@ Bools = npt.NDArray[np.bool_]
 _QUEUE_BRAKE = 1
 # Probes show 1.2 times what is asked for; growth needs 1.15, and waits less where there is more.
 _ROOM_TO_SHOW = 1.35
+# What the engine says it sent covers one second, and is up to 100 ms old.
+_SENT_WINDOW_US = 1_200_000
 
 
 class Measured(NamedTuple):
@@ -35,6 +45,9 @@ class Measured(NamedTuple):
         audio_bps: audio among it.
         waiting_us: what waits longest for room to be sent.
         is_braking: the engine has lowered the rate for a growing queue.
+        reported_packets: that receiver reports told of so far.
+        reported_lost: among them.
+        newest_rtt_us: round trip by the newest of them, 0 = unknown.
     """
 
     rtt_us: Floats
@@ -45,6 +58,9 @@ class Measured(NamedTuple):
     audio_bps: Floats
     waiting_us: Floats
     is_braking: Bools
+    reported_packets: Floats
+    reported_lost: Floats
+    newest_rtt_us: Floats
 
 
 def read_transports(lines: Lines, transports: Rows) -> Measured:
@@ -67,6 +83,9 @@ def read_transports(lines: Lines, transports: Rows) -> Measured:
         audio_bps=spread("audio_bps"),
         waiting_us=spread("waiting_us"),
         is_braking=spread("is_braking") == _QUEUE_BRAKE,
+        reported_packets=spread("reported_packets"),
+        reported_lost=spread("reported_lost"),
+        newest_rtt_us=spread("newest_rtt_us"),
     )
 
 
@@ -88,6 +107,20 @@ def describe_lines(
         next_bps=np.where(columns.next_bps > 0, columns.next_bps + reserve_bps, 0.0),
         cost_factor=cost_factor,
         is_braking=measured.is_braking,
+        reported_packets=measured.reported_packets,
+        reported_lost=measured.reported_lost,
+        newest_rtt_us=measured.newest_rtt_us,
+    )
+
+
+def follow_audio(
+    columns: LineColumns, now_us: int, elapsed_us: int, sent_bps: Floats, red: npt.NDArray[np.int8]
+) -> None:
+    """Learn what plain audio takes, `red` being the redundancy that is ordered now."""
+    is_past = now_us - columns.red_changed_us > _SENT_WINDOW_US
+    columns.red_sent = np.where(is_past, red, np.maximum(red, columns.red_sent))
+    columns.audio_bps = budget.reserve_audio(
+        elapsed_us, columns.audio_bps, sent_bps, columns.red_sent, columns.audios > 0
     )
 
 

@@ -13,6 +13,7 @@ from bandwidth.estimator import Estimates, Estimator, ProbeOrder
 from bandwidth.ladder import Step
 from sfu import engine as _engine
 from sfu.downlink import budget, feed
+from sfu.downlink.attention import Attention, Bools
 from sfu.downlink.config import DownlinkConfig
 from sfu.downlink.layer_rates import LayerRates
 from sfu.downlink.line_room import LineRoom, find_room
@@ -47,8 +48,6 @@ _PROVEN = 1.05
 _SETTLED_ROOM = 1.4  # of what it started with; measured rates differ from announced ones
 _FIRST_SHARE = 0.5
 _NEW_US = 3_000_000
-# What the engine says it sent covers one second, and is up to 100 ms old.
-_SENT_WINDOW_US = 1_200_000
 
 
 class Downlink:
@@ -71,8 +70,9 @@ class Downlink:
         self._target_bps = np.zeros(self._lines.capacity)
         self._ticked_us = self._remembered_us = 0
         self._num_rows = 0.0  # a second
+        self._has_failed = False
         self._ticker = Ticker(self._run, self._config.interval_s)
-        self.hurry = self._ticker.hurry  # for whoever hears of a line that shows weakness
+        self._attention = Attention(self._lines.capacity, self._config)
 
     def start(self) -> None:
         """Begin to look at the lines, in the running event loop."""
@@ -85,11 +85,12 @@ class Downlink:
     def _run(self) -> None:
         try:
             self.tick(self._registry.engine.now_us())
+            self._has_failed = False
         except Exception:  # a bug here must not stop media: the engine goes on as it was told last
             self._registry.counters["downlink_errors"] += 1
-            logger.exception("the downlink loop failed")
-
-    # --- who is there
+            if not self._has_failed:  # it may fail ten times a second
+                logger.exception("the downlink loop failed")
+            self._has_failed = True
 
     def first_layers(self, transport: Transport, source: Source, wish: Wish) -> Layers:
         """What a new subscription starts with, before the next turn fits all of them."""
@@ -154,6 +155,13 @@ class Downlink:
         self._remember(slot, self._ticked_us)
         self._lines.close(transport.handle)
         self._estimator.close(slot)
+        self._attention.forget(slot)
+
+    def wake(self, handle: int) -> None:
+        """A transport's line shows weakness."""
+        if (slot := self._lines.find(handle)) is not None:
+            self._attention.wake(slot, self._registry.engine.now_us())
+            self._ticker.hurry()
 
     def estimate_of(self, transport: Transport) -> float | None:
         """Bits a second that a line is believed to carry; None = nobody has measured."""
@@ -192,16 +200,18 @@ class Downlink:
         encodings = parse_rows(engine.snapshot_encodings(), _engine.ENCODING_DTYPE)
         measured = feed.read_transports(self._lines, transports)
         self._open_estimates(now_us)
+        look = self._attention.choose(now_us, feed.read_feedback(self._lines, twcc))
+        factor = self._states.cost_factor
+        known = feed.describe_lines(self._lines, measured, self._reserve_bps, factor)
         estimates, probes = self._estimator.update(
-            now_us,
-            feed.read_feedback(self._lines, twcc),
-            feed.describe_lines(self._lines, measured, self._reserve_bps, self._states.cost_factor),
-            is_calm=self._ticker.calm_interval_s is not None,
+            now_us, look.feedback, known, is_calm=look.is_calm, has_calm=look.has_calm
         )
         estimates = feed.fit_estimates(estimates, self._lines.capacity)
         self._target_bps = estimates.target_bps
-        self._take_audio(elapsed_us, measured)
-        self._believe(now_us, estimates, measured)
+        red = self._states.protection.red
+        feed.follow_audio(self._lines.columns, now_us, elapsed_us, measured.audio_bps, red)
+        # Most of what a woken line reported is from before: it does not show a brake to be wrong.
+        self._believe(now_us, estimates, measured, measured.is_braking & ~look.is_woken)
         self._protect(now_us, estimates, measured)
         has_news = self._rates.update(now_us, encodings)
         self._lines.columns.is_dirty[self._table.slots_of_sources(has_news)] = True
@@ -238,20 +248,9 @@ class Downlink:
         audio_bps = self._lines.columns.audio_bps
         return np.asarray(audio_bps * (1.0 + self._states.protection.red), np.float64)
 
-    def _take_audio(self, elapsed_us: int, measured: feed.Measured) -> None:
-        columns = self._lines.columns
-        red = self._states.protection.red
-        is_past = self._ticked_us - columns.red_changed_us > _SENT_WINDOW_US
-        columns.red_sent = np.where(is_past, red, np.maximum(red, columns.red_sent))
-        columns.audio_bps = budget.reserve_audio(
-            elapsed_us,
-            columns.audio_bps,
-            measured.audio_bps,
-            columns.red_sent,
-            columns.audios > 0,
-        )
-
-    def _believe(self, now_us: int, estimates: Estimates, measured: feed.Measured) -> None:
+    def _believe(
+        self, now_us: int, estimates: Estimates, measured: feed.Measured, is_braking: Bools
+    ) -> None:
         columns = self._lines.columns
         columns.is_dirty |= estimates.proven_bps > _NEWS * columns.proven_bps  # a probe showed more
         columns.proven_bps, columns.is_full = estimates.proven_bps, estimates.is_full
@@ -261,7 +260,7 @@ class Downlink:
             estimates,
             sent_bps=measured.sent_bps,
             used_bps=columns.used_bps + self._reserve_bps,
-            is_braking=measured.is_braking,
+            is_braking=is_braking,
             waiting_us=measured.waiting_us,
             has_twcc=measured.has_twcc,
         )
@@ -354,17 +353,17 @@ class Downlink:
         needed_bps = columns.needed_bps + self._reserve_bps
         paced_bps = budget.pace(now_us, self._states.belief, needed_bps)
         is_paced = columns.has_estimate & (columns.videos > 0)
-        is_enough = budget.find_calm(now_us, self._states.belief, needed_bps)
-        is_done = is_enough & columns.has_estimate & ~columns.is_dirty & (columns.due_us == 0)
-        is_calm = bool(is_done[columns.is_open].all())
-        self._ticker.calm_interval_s = self._config.fit_calm(self._num_rows) if is_calm else None
-        if is_calm:
-            self._registry.engine.watch_lines()
+        is_calm = budget.find_calm(now_us, self._states.belief, needed_bps)
+        watched = self._attention.settle(now_us, is_calm & columns.has_estimate)
+        if watched.size:
+            self._registry.engine.watch_lines(columns.handle[watched].tolist())
+        is_done = self._attention.is_calm & ~columns.is_dirty & (columns.due_us == 0)
+        may_wait = bool(is_done[columns.is_open].all())
+        self._ticker.calm_interval_s = self._config.fit_calm(self._num_rows) if may_wait else None
         is_wrong = budget.find_released(self._states.belief)  # the engine's own braking
         self._orders.pace(now_us, self._lines, np.where(is_paced, paced_bps, 0.0), is_wrong)
         for order in probes:
-            transport = self._lines.transports[order.slot]
-            if transport is not None:
+            if (transport := self._lines.transports[order.slot]) is not None:
                 transport.probe(order.probe, order.rate_bps, order.duration_us)
 
     def _tell_steps(self, now_us: int) -> None:
@@ -383,9 +382,8 @@ class Downlink:
                 self._orders.tell_step(transport, Step(self._states.ladder.step[slot]), reason)
 
     def _start_bps(self, transport: Transport) -> int:
-        config, took_s = self._config, transport.handshake_s or 0.0
-        is_slow = transport.is_cellular or took_s > config.slow_handshake_s
-        return config.cellular_start_bps if is_slow else config.start_bps
+        took_s = transport.handshake_s or 0.0
+        return self._config.guess_bps(is_cellular=transport.is_cellular, handshake_s=took_s)
 
     def _remember(self, slot: int, now_us: int) -> None:
         transport = self._lines.transports[slot]
@@ -397,4 +395,5 @@ class Downlink:
         """Let the columns of all parts grow with the lines."""
         if (more := self._lines.capacity - self._states.size) > 0:
             self._states.grow(more)
+            self._attention.grow(more)
             self._target_bps = np.concatenate([self._target_bps, np.zeros(more)])

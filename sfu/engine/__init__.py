@@ -41,6 +41,9 @@ TRANSPORT_DTYPE = np.dtype(
         ("last_feedback_us", "<u8"),  # TWCC, 0 = never
         ("audio_bps", "<u4"),  # sent over the last second
         ("sent_bps", "<u4"),  # over the last second, all of RTP, RTCP and DTLS
+        ("reported_packets", "<u8"),  # that receiver reports told of, lost ones included
+        ("reported_lost", "<u8"),  # among them
+        ("newest_rtt_us", "<u4"),  # by the newest report alone, 0 = unknown
     ]
 )
 ENCODING_DTYPE = np.dtype(

@@ -7,6 +7,7 @@ Identifiers are ints handed out by the add_* methods and never reused. Codec num
 `api::Codec` (1 opus, 2 red, 3 vp8, 4 h264, 5 vp9, 6 av1).
 """
 
+from collections.abc import Sequence
 from typing import final, type_check_only
 
 __all__ = ["Engine", "EngineError", "Simulator"]
@@ -19,7 +20,7 @@ _Payload = tuple[int, int, int]
 # ("dtls", transport, bytes) | ("transport", transport, state, proto "udp"/"tcp"/"", ip, port)
 # ("encoding", source, encoding, ssrc, codec) | ("sink", sink)
 # ("tap", tap): its queue was empty and is not any more; drain until fewer than asked come back
-# ("restless", transport): a line shows a queue or losses, once for each watch_lines()
+# ("restless", transport): a line shows a queue or losses, once for each time watch_lines() named it
 # ("uplink", transport, rate_bps): a peer's own line has fallen to this; 0 = it is back
 # ("dead",): the media thread failed; nothing is forwarded any more (Engine only)
 _Event = tuple[object, ...]
@@ -91,8 +92,9 @@ class _Orders:
         """A probe cluster at this rate, at most 100 ms and 100 kB. `probe` (not 0) comes back in
         the rows of drain_twcc. One at a time: another one replaces it."""
 
-    def watch_lines(self) -> None:
-        """Send one "restless" event when a line with a budget shows a queue or losses."""
+    def watch_lines(self, transports: Sequence[int]) -> None:
+        """Send one "restless" event for each of these that has a budget, when its line shows a
+        queue or losses."""
 
     def set_protection(self, sink: int, copies: int) -> None:
         """Every video packet is followed by so many copies (0..3) on the retransmission stream, as

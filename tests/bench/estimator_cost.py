@@ -42,6 +42,9 @@ def measure(subscribers: int, packets_per_s: int, lossy: float, ticks: int) -> l
         next_bps=np.full(subscribers, 1_000_000.0),
         cost_factor=np.ones(subscribers),
         is_braking=np.zeros(subscribers, np.bool_),
+        reported_packets=np.zeros(subscribers),
+        reported_lost=np.zeros(subscribers),
+        newest_rtt_us=np.zeros(subscribers),
     )
     costs = []
     for tick in range(ticks + 20):

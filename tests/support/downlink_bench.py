@@ -20,6 +20,7 @@ TICK_US = 100_000
 SHARES = (0.4, 0.6, 1.0)
 LAYERS_BPS = (150_000, 450_000, 1_200_000)
 VIDEO_BYTES, AUDIO_BYTES = 1150, 120
+RESTLESS_QUEUE_US, RESTLESS_LOSS = 50_000, 0.03  # as in the engine's feedback.rs
 VP8 = Payload(96, Codec.VP8, 97)
 OPUS = Payload(111, Codec.OPUS)
 
@@ -68,6 +69,8 @@ class Viewer:
     audio_bps: int = 0
     budget_bps: int = 0
     is_braking: bool = False
+    is_watched: bool = False
+    lost_share: float = 0.0
     probes: list[tuple[int, int, int]] = field(default_factory=list)
     steps: list[tuple[float, Step]] = field(default_factory=list)
     granted: dict[Sink, list[tuple[float, Layers]]] = field(default_factory=dict)
@@ -103,6 +106,11 @@ class LineEngine(FakeEngine):
         self.calls.append(("set_budget", transport, rate_bps))
         self._bench.viewer_of(transport).budget_bps = rate_bps
         self._bench.viewer_of(transport).is_braking = False
+
+    def watch_lines(self, transports: list[int]) -> None:
+        self.calls.append(("watch_lines", *transports))
+        for handle in transports:
+            self._bench.viewer_of(handle).is_watched = True
 
     def probe(self, transport: int, probe: int, rate_bps: int, duration_us: int) -> None:
         self.calls.append(("probe", transport, probe, rate_bps, duration_us))
@@ -183,7 +191,23 @@ class DownlinkBench:
             for viewer in self.viewers:
                 self._send(viewer)
             self.now_us += TICK_US
+            for viewer in self.viewers:
+                self._watch(viewer)
             self.downlink.tick(self.now_us)
+
+    def _watch(self, viewer: Viewer) -> None:
+        """What the engine says of a line that nobody looks at."""
+        news = [row for known_us, row in viewer.waiting if known_us <= self.now_us]
+        if not news or viewer.line.is_dead:
+            return
+        lost = sum(row[4] == 0 for row in news) / len(news)
+        viewer.lost_share += (lost - viewer.lost_share) / 4
+        queues = [row[4] - row[3] - viewer.line.delay_us for row in news if row[4]]
+        is_restless = viewer.lost_share >= RESTLESS_LOSS or viewer.is_braking
+        is_restless |= min(queues, default=0) > RESTLESS_QUEUE_US
+        if viewer.is_watched and viewer.budget_bps and is_restless:
+            viewer.is_watched = False
+            self.downlink.wake(viewer.transport.handle)
 
     def _send(self, viewer: Viewer) -> None:
         if viewer.transport.is_closed:

@@ -451,4 +451,7 @@ def lines_of(capacity: int, *, has_twcc: bool = True) -> Lines:
         next_bps=np.zeros(capacity),
         cost_factor=np.ones(capacity),
         is_braking=np.zeros(capacity, np.bool_),
+        reported_packets=np.zeros(capacity),
+        reported_lost=np.zeros(capacity),
+        newest_rtt_us=np.zeros(capacity),
     )

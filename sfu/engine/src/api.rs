@@ -238,8 +238,8 @@ pub enum Command {
     /// How many of a group are forwarded, 1 to 16; 3 before it is told. A group lives as long as it
     /// has members.
     SetGroupSize { group: u32, size: u8 },
-    /// The next line with a budget that shows a queue or losses is told of, once.
-    WatchLines,
+    /// Each of these with a budget that shows a queue or losses is told of, once.
+    WatchLines { transports: Vec<TransportId> },
 }
 
 /// How a transport is doing.
@@ -270,7 +270,7 @@ pub enum Event {
     SinkStarted { sink: SinkId },
     /// A tap went from empty to holding frames.
     TapReady { tap: TapId },
-    /// A line shows a queue or losses, for the first time since `WatchLines`.
+    /// A line shows a queue or losses, for the first time since `WatchLines` named it.
     LineRestless { transport: TransportId },
     /// A peer's own line carries much less than it sent: this rate. 0 = it is back.
     UplinkFell { transport: TransportId, rate_bps: u32 },

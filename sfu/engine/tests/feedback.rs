@@ -3,6 +3,7 @@
 mod sim;
 
 use aislecast_engine::api::{Command, SinkId, SourceId, SrtpProfile};
+use aislecast_engine::core::TRANSPORT_ROW_BYTES;
 use aislecast_engine::wire::rtcp::{ReportBlock, SenderInfo};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader};
 use sim::conformance::check_vp8;
@@ -43,12 +44,24 @@ impl Stage {
             .collect()
     }
 
-    /// Loss in permille, REMB and whether transport-wide feedback came, of the subscriber's row.
-    fn told(&self) -> (u16, u32, bool) {
+    /// The subscriber's row of `TRANSPORT_DTYPE`.
+    fn row(&self) -> Vec<u8> {
         let mut rows = Vec::new();
         self.world.core.snapshot_transports(self.world.now, &mut rows);
         let id = self.world.peers[self.subscriber].id.0.to_le_bytes();
-        let row = rows.chunks_exact(98).find(|row| row[..4] == id).unwrap();
+        rows.chunks_exact(TRANSPORT_ROW_BYTES).find(|row| row[..4] == id).unwrap().to_vec()
+    }
+
+    /// Packets reported, those lost among them, and the newest round trip.
+    fn reported(&self) -> (u64, u64, u32) {
+        let row = self.row();
+        let u64_at = |at: usize| u64::from_le_bytes(row[at..at + 8].try_into().unwrap());
+        (u64_at(98), u64_at(106), u32::from_le_bytes(row[114..].try_into().unwrap()))
+    }
+
+    /// Loss in permille, REMB and whether transport-wide feedback came, of the subscriber's row.
+    fn told(&self) -> (u16, u32, bool) {
+        let row = self.row();
         let loss_permille = u16::from_le_bytes(row[6..8].try_into().unwrap());
         (loss_permille, u32::from_le_bytes(row[12..16].try_into().unwrap()), row[72] != 0)
     }
@@ -122,6 +135,30 @@ fn sender_reports_are_rewritten_and_come_every_second() {
 }
 
 #[test]
+fn reports_of_all_streams_of_a_line_are_weighed_by_their_packets() {
+    let mut stage = stage(9);
+    let sound = stage.world.add_source(stage.publisher, "1", true, &[""]);
+    stage.world.add_sink(stage.subscriber, sound, 700, 0);
+    let report = |stage: &mut Stage, ssrc: u32, highest_seq: u32, num_lost: i32| {
+        let block = ReportBlock { ssrc, highest_seq, num_lost, ..ReportBlock::default() };
+        let peer = &mut stage.world.peers[stage.subscriber];
+        let data = peer.rtcp(|writer| {
+            writer.receiver_report(1, &[block]);
+        });
+        stage.send(data);
+        stage.world.run_for(20_000);
+    };
+    report(&mut stage, 500, 1_000, 0);
+    report(&mut stage, 700, 5_000, 0);
+    assert_eq!(stage.reported(), (0, 0, 0), "nothing was sent yet");
+    report(&mut stage, 500, 1_150, 60);
+    report(&mut stage, 700, 5_050, 0);
+    report(&mut stage, 4_711, 9_999, 99);
+    assert_eq!(stage.reported(), (200, 60, 0));
+    assert_eq!(stage.told().0, 300, "the sound's report says nothing of the picture");
+}
+
+#[test]
 fn the_round_trip_comes_from_receiver_reports_and_is_never_negative() {
     let mut stage = stage(3);
     stage.play(3_000_000);
@@ -143,13 +180,7 @@ fn the_round_trip_comes_from_receiver_reports_and_is_never_negative() {
     let last_sr = (info.ntp >> 16) as u32;
     let held_us = stage.world.now - at;
     report(&mut stage, block(held_us, last_sr));
-    let rtt_us = |stage: &Stage| {
-        let mut rows = Vec::new();
-        stage.world.core.snapshot_transports(stage.world.now, &mut rows);
-        let id = stage.world.peers[stage.subscriber].id.0.to_le_bytes();
-        let row = rows.chunks_exact(98).find(|row| row[..4] == id).unwrap();
-        u32::from_le_bytes(row[8..12].try_into().unwrap())
-    };
+    let rtt_us = |stage: &Stage| u32::from_le_bytes(stage.row()[8..12].try_into().unwrap());
     assert!((19_000..22_000).contains(&rtt_us(&stage)), "{}", rtt_us(&stage));
     // A delay longer than the time that passed, and a report before anything was sent.
     report(&mut stage, block(50_000_000, last_sr));
@@ -162,7 +193,8 @@ fn a_line_without_transport_wide_reports_is_told_by_remb_and_receiver_reports() 
     let mut stage = stage(30);
     stage.play(500_000);
     assert_eq!(stage.told(), (0, 0, false));
-    let block = ReportBlock { ssrc: 500, fraction_lost: 64, ..ReportBlock::default() };
+    // Two of the nine packets.
+    let block = ReportBlock { ssrc: 500, fraction_lost: 57, ..ReportBlock::default() };
     for (rate_bps, told_bps) in [(260_000, 260_000), (u64::MAX, u32::MAX), (0, 0)] {
         let data = stage.world.peers[stage.subscriber].rtcp(|writer| {
             writer.receiver_report(1, &[block]);
@@ -173,7 +205,7 @@ fn a_line_without_transport_wide_reports_is_told_by_remb_and_receiver_reports() 
         let (loss_permille, remb_bps, has_twcc) = stage.told();
         // Eighteen bits of mantissa.
         assert!(remb_bps.abs_diff(told_bps) <= told_bps >> 17, "{remb_bps}");
-        assert_eq!((loss_permille, has_twcc), (250, false));
+        assert_eq!((loss_permille, has_twcc), (222, false));
     }
     // What every packet went through is known better.
     let feedback = stage.world.peers[stage.subscriber].feedback();

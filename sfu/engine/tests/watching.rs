@@ -1,4 +1,4 @@
-//! While nobody looks at the lines, the first one that shows weakness is told of, once.
+//! A line that nobody looks at is told of when it shows weakness, once.
 
 mod sim;
 
@@ -46,6 +46,11 @@ impl Stage {
         }));
     }
 
+    fn watch(&mut self) {
+        let transports = vec![self.world.peers[self.viewer].id, TransportId(4_000_000)];
+        self.world.apply(Command::WatchLines { transports });
+    }
+
     fn narrow(&mut self, rate_bps: u64) {
         self.world.bottlenecks.get_mut(&self.viewer).unwrap().rate_bps = rate_bps;
     }
@@ -55,7 +60,7 @@ impl Stage {
 fn a_queue_is_told_of_once_for_each_time_it_was_asked() {
     let mut stage = stage(1);
     let viewer = stage.world.peers[stage.viewer].id;
-    stage.world.apply(Command::WatchLines);
+    stage.watch();
     stage.play(3 * SECOND_US);
     assert!(stage.told.is_empty(), "a line without a queue is not news");
     stage.narrow(120_000);
@@ -65,7 +70,7 @@ fn a_queue_is_told_of_once_for_each_time_it_was_asked() {
     stage.play(2 * SECOND_US);
     stage.world.apply(Command::SetBudget { transport: viewer, rate_bps: 2_500_000 });
     stage.play(2 * SECOND_US);
-    stage.world.apply(Command::WatchLines);
+    stage.watch();
     stage.narrow(120_000);
     stage.play(SECOND_US);
     assert_eq!(stage.told, [viewer, viewer]);
@@ -75,7 +80,7 @@ fn a_queue_is_told_of_once_for_each_time_it_was_asked() {
 fn losses_are_told_of() {
     let mut stage = stage(2);
     stage.play(2 * SECOND_US);
-    stage.world.apply(Command::WatchLines);
+    stage.watch();
     stage.world.peers[stage.viewer].downlink.loss_permille = 200;
     stage.play(2 * SECOND_US);
     assert_eq!(stage.told.len(), 1);
@@ -87,4 +92,14 @@ fn nobody_is_told_who_did_not_ask() {
     stage.narrow(120_000);
     stage.play(2 * SECOND_US);
     assert!(stage.told.is_empty());
+}
+
+#[test]
+fn a_line_that_is_looked_at_anyway_does_not_use_up_the_news_of_another() {
+    let mut stage = stage(4);
+    let publisher = stage.world.peers[0].id;
+    stage.world.apply(Command::WatchLines { transports: vec![publisher] });
+    stage.narrow(120_000);
+    stage.play(2 * SECOND_US);
+    assert!(stage.told.is_empty(), "another line is watched");
 }

@@ -42,8 +42,13 @@ def run(rate_bps: float, *, is_calm: bool) -> float:
             next_bps=one * 0,
             cost_factor=one,
             is_braking=np.zeros(1, np.bool_),
+            reported_packets=one * 0,
+            reported_lost=one * 0,
+            newest_rtt_us=one * 0,
         )
-        estimates, _ = estimator.update(now_us, feedback, lines, is_calm=is_calm and tick <= 11)
+        estimates, _ = estimator.update(
+            now_us, feedback, lines, is_calm=one * (is_calm and tick <= 11) > 0
+        )
         target_bps = float(estimates.target_bps[0])
         if tick == 12:
             return target_bps

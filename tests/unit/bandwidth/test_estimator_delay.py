@@ -103,7 +103,8 @@ def test_groups_are_those_of_plain_code(lines: list[list[tuple[int, int]]], cut:
         parts = [line[len(line) * part // cut : len(line) * (part + 1) // cut] for line in packets]
         rows = [(slot, s, c, 100, 0) for slot, line in enumerate(parts) for s, c in line]
         batch = batch_of(rows)
-        deltas = group_rows(groups, batch, DEFAULTS)
+        burst_us = np.full(len(batch.slots), DEFAULTS.burst_us)
+        deltas = group_rows(groups, batch, burst_us, DEFAULTS)
         for at, slot in enumerate(batch.slots):
             expected = plain[slot].take(sorted(parts[slot], key=lambda packet: packet[0]))
             assert deltas_of(deltas, at) == expected

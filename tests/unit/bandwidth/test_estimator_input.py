@@ -43,7 +43,7 @@ def check(estimates: Estimates, slots: list[int]) -> None:
 @given(
     ticks=st.lists(st.lists(rows, max_size=40), min_size=1, max_size=6),
     steps=st.lists(st.integers(-200_000, 3_000_000), min_size=6, max_size=6),
-    values=st.lists(figures, min_size=5, max_size=5),
+    values=st.lists(figures, min_size=8, max_size=8),
     has_twcc=st.booleans(),
 )
 def test_any_rows_and_figures(
@@ -63,6 +63,9 @@ def test_any_rows_and_figures(
         next_bps=filled[4] / 2,
         cost_factor=filled[4],
         is_braking=np.zeros(4, np.bool_),
+        reported_packets=filled[5],
+        reported_lost=filled[6],
+        newest_rtt_us=filled[7],
     )
     now_us = START_US
     for number, tick in enumerate(ticks):

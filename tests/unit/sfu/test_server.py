@@ -31,15 +31,15 @@ def test_a_dead_media_thread_is_told_to_the_owner() -> None:
     assert counters["event_errors"] == 0
 
 
-def test_news_of_a_restless_line_hurry_the_loop() -> None:
+def test_news_of_a_restless_line_wake_the_loop() -> None:
     engine = FakeEngine()
     engine.drain_events = lambda: [("restless", 7)]  # type: ignore[method-assign]
     server = MediaServer(MediaConfig())
     registry = make_registry(engine)
     server._registry_or_none = registry
-    hurried: list[str] = []
-    registry.downlink = cast(Downlink, SimpleNamespace(hurry=lambda: hurried.append("now")))
+    woken: list[int] = []
+    registry.downlink = cast(Downlink, SimpleNamespace(wake=woken.append))
 
     server._handle_events()
 
-    assert hurried == ["now"]
+    assert woken == [7]

@@ -93,8 +93,12 @@ impl Core {
                 self.set_speaker_group(now, source.0, group)
             }
             Command::SetGroupSize { group, size } => self.set_group_size(now, group, size),
-            Command::WatchLines => {
-                self.is_watching = true;
+            Command::WatchLines { transports } => {
+                for id in transports {
+                    if let Some(transport) = self.transports.by_id_mut(id.0) {
+                        transport.is_watched = true;
+                    }
+                }
                 Some(())
             }
             Command::SetRed { sink, num_earlier } => {

@@ -108,11 +108,11 @@ impl Core {
     fn on_reports(&mut self, now: Micros, index: u32, reports: ReportBlocks<'_>) {
         let now_mid = (us_to_ntp(now) >> 16) as u32;
         for report in reports {
-            self.on_report(index, now_mid, &report);
+            self.on_report(now, index, now_mid, &report);
         }
     }
 
-    fn on_report(&mut self, index: u32, now_mid: u32, report: &ReportBlock) {
+    fn on_report(&mut self, now: Micros, index: u32, now_mid: u32, report: &ReportBlock) {
         let Some(sink) = self.find_sink(index, report.ssrc) else {
             return;
         };
@@ -123,24 +123,27 @@ impl Core {
         if sink.output.ssrc != report.ssrc {
             return;
         }
-        sink.output.is_reported = true;
+        let news = sink.output.reports.advance(report, sink.output.counts.packets);
+        let is_new_clock = sink.output.reports.takes_new_clock(report);
         sink.output.counts.loss_fraction = report.fraction_lost;
         sink.output.counts.jitter_rtp = report.jitter_rtp;
         let Some(transport) = self.transports.get_mut(index) else {
             return;
         };
-        if let Some(rtt_us) = report.rtt_us(now_mid).filter(|&rtt_us| rtt_us < 10_000_000) {
+        let rtt_us = report.rtt_us(now_mid).filter(|&us| is_new_clock && us < 10_000_000);
+        if let Some(rtt_us) = rtt_us {
             let rtt_us = rtt_us.max(1);
             transport.rtt_us = match transport.has_rtt {
                 true => (7 * transport.rtt_us + rtt_us) / 8,
                 false => rtt_us,
             };
             transport.has_rtt = true;
+            transport.newest_rtt_us = rtt_us;
         }
-        let loss_permille = u32::from(report.fraction_lost) * 1000 / 256;
+        transport.reported.add(now, news);
         // Feedback about every packet says more, but only once it comes.
         if transport.pacer.brake.feedback_us() == 0 {
-            transport.loss_permille = loss_permille as u16;
+            transport.loss_permille = transport.reported.permille();
         }
     }
 
@@ -272,8 +275,8 @@ impl Core {
             || hold_until_us.is_some()
             || transport.pacer.brake.queue_us() > RESTLESS_QUEUE_US
             || transport.loss_permille >= RESTLESS_LOSS_PERMILLE;
-        if self.is_watching && is_on && is_restless {
-            self.is_watching = false;
+        if transport.is_watched && is_on && is_restless {
+            transport.is_watched = false;
             let transport = TransportId(id);
             self.events.push(Event::LineRestless { transport }, &mut self.counters);
         }

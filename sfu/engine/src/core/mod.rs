@@ -31,6 +31,7 @@ mod transport;
 mod uplink;
 
 pub use counters::Counters;
+pub use rows::TRANSPORT_ROW_BYTES;
 
 use std::collections::HashMap;
 
@@ -76,8 +77,6 @@ pub struct Core {
     /// ICE-TCP connections that are of no use any more.
     given_up: Vec<u32>,
     twcc_rows: TwccRows,
-    /// The next line in trouble is told of.
-    is_watching: bool,
     timers: Timers,
     /// Sources with packets that arrived since the last flush.
     dirty: Vec<u32>,
@@ -114,7 +113,6 @@ impl Core {
             replies: Replies::default(),
             given_up: Vec::new(),
             twcc_rows: TwccRows::default(),
-            is_watching: false,
             timers: Timers::default(),
             dirty: Vec::new(),
             busy: Vec::new(),

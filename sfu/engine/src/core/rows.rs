@@ -10,6 +10,9 @@ use super::transport::Transport;
 /// An encoding counts as active while media came within this time.
 const ACTIVE_US: Micros = 1_000_000;
 
+/// Size of a row of `TRANSPORT_DTYPE`.
+pub const TRANSPORT_ROW_BYTES: usize = 118;
+
 impl Core {
     /// Appends rows of `TRANSPORT_DTYPE`.
     pub fn snapshot_transports(&self, now: Micros, out: &mut Vec<u8>) {
@@ -85,6 +88,9 @@ fn put_transport(out: &mut Vec<u8>, now: Micros, transport: &Transport, waiting_
     out.extend(feedback_us.to_le_bytes());
     out.extend(narrow(audio_bps).to_le_bytes());
     out.extend(narrow(sent_bps).to_le_bytes());
+    out.extend(transport.reported.num_packets.to_le_bytes());
+    out.extend(transport.reported.num_lost.to_le_bytes());
+    out.extend(narrow(transport.newest_rtt_us).to_le_bytes());
 }
 
 fn put_encoding(out: &mut Vec<u8>, now: Micros, source: u32, at: u8, encoding: &Encoding) {

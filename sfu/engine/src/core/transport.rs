@@ -7,6 +7,7 @@ use crate::media::clock::NtpOffset;
 use crate::media::flow::FlowStart;
 use crate::media::limit::Limit;
 use crate::media::line_loss::LineLoss;
+use crate::media::reported_loss::ReportedLoss;
 use crate::media::source::Source;
 use crate::media::twcc::{ArrivalLog, SentHistory};
 use crate::media::uplink_queue::UplinkQueue;
@@ -135,8 +136,14 @@ pub struct Transport {
     pub has_rtt: bool,
     /// The peer's own estimate; 0 = none.
     pub remb_bps: u32,
-    /// Of what we sent, from the last report.
+    /// Of what we sent, from the last reports.
     pub loss_permille: u16,
+    /// What receiver reports told of it.
+    pub reported: ReportedLoss,
+    /// Round trip by the newest report alone; 0 = unknown.
+    pub newest_rtt_us: Micros,
+    /// Weakness of its line is to be told of.
+    pub is_watched: bool,
     /// Packets that it asked for since the last flush.
     pub num_asked: u16,
     /// Of those, the ones that wait for room: index of the sink, number.
@@ -184,6 +191,9 @@ impl Transport {
             has_rtt: false,
             remb_bps: 0,
             loss_permille: 0,
+            reported: ReportedLoss::default(),
+            newest_rtt_us: 0,
+            is_watched: false,
             num_asked: 0,
             held: VecDeque::new(),
             pacer: Pacer::default(),

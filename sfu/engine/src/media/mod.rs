@@ -17,6 +17,7 @@ pub mod packetize;
 pub mod patience;
 pub mod receive;
 pub mod redundancy;
+pub mod reported_loss;
 pub mod rewrite;
 pub mod ring;
 pub mod round_trip;

@@ -10,6 +10,7 @@ use super::encoding::Encoding;
 use super::flow::{Content, Flow, Outgoing};
 use super::patience::Patience;
 use super::redundancy::{MAX_EARLIER, RedFormat};
+use super::reported_loss::StreamReports;
 use super::rewrite::Epoch;
 use copies::Copies;
 use rules::worth;
@@ -112,8 +113,8 @@ pub struct Output {
     pub mid: String,
     /// Counts and reports.
     pub counts: OutputCounts,
-    /// A receiver report came: the peer knows the stream.
-    pub is_reported: bool,
+    /// How far receiver reports told of it.
+    pub reports: StreamReports,
     /// When a PLI was last answered from the cache.
     pub pli_served_us: Option<Micros>,
     /// How soon its publisher may be asked for another key frame.
@@ -140,7 +141,7 @@ impl Output {
             rtx_ssrc: config.rtx_ssrc,
             mid: config.mid,
             counts: OutputCounts::default(),
-            is_reported: false,
+            reports: StreamReports::default(),
             pli_served_us: None,
             patience: Patience::default(),
             rtx_seq,
@@ -184,7 +185,7 @@ impl Output {
 
     /// The m-section is still told.
     pub fn needs_mid(&self) -> bool {
-        !self.is_reported && self.counts.packets < MID_PACKETS
+        !self.reports.has_any() && self.counts.packets < MID_PACKETS
     }
 
     /// Bytes of memory taken besides the struct.
@@ -385,7 +386,7 @@ mod tests {
     fn the_mid_is_told_until_the_peer_reports() {
         let mut output = Output::new(config(), 0);
         assert!(output.needs_mid());
-        output.is_reported = true;
+        output.reports.advance(&Default::default(), 1);
         assert!(!output.needs_mid());
     }
 }

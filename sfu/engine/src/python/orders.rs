@@ -160,8 +160,9 @@ macro_rules! py_engine_methods {
                 self.order(py, Command::SetSpeakerGroup { source: SourceId(source), group })
             }
 
-            fn watch_lines(&self, py: Python<'_>) -> PyResult<()> {
-                self.order(py, Command::WatchLines)
+            fn watch_lines(&self, py: Python<'_>, transports: Vec<u32>) -> PyResult<()> {
+                let transports = transports.into_iter().map(TransportId).collect();
+                self.order(py, Command::WatchLines { transports })
             }
 
             fn set_group_size(&self, py: Python<'_>, group: u32, size: u8) -> PyResult<()> {

@@ -1,6 +1,7 @@
 //! A camera and a microphone in front of one viewer behind a link: for budgets and the brake.
 
 use aislecast_engine::api::{Command, Layers, Micros, SinkId, SourceId, TransportId};
+use aislecast_engine::core::TRANSPORT_ROW_BYTES;
 
 use super::conformance::{Checked, check_vp8};
 use super::{AudioTrack, CLEAN, Link, VideoTrack, World};
@@ -105,7 +106,7 @@ impl Stage {
         let mut rows = Vec::new();
         self.world.core.snapshot_transports(self.world.now, &mut rows);
         let id = self.transport().0.to_le_bytes();
-        let row = rows.chunks_exact(98).find(|row| row[..4] == id).unwrap();
+        let row = rows.chunks_exact(TRANSPORT_ROW_BYTES).find(|row| row[..4] == id).unwrap();
         let u32_at = |at: usize| u32::from_le_bytes(row[at..at + 4].try_into().unwrap());
         (row[72], row[73], u32_at(74), u32_at(78))
     }

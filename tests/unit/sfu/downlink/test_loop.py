@@ -254,6 +254,20 @@ async def test_the_engine_watches_while_all_lines_are_strong() -> None:
     assert len(bench.engine.named("watch_lines")) == fallen, "a weak line is looked at ten times"
 
 
+async def test_a_line_that_was_woken_is_looked_at_closely_for_a_second() -> None:
+    bench = DownlinkBench()
+    viewer = bench.viewer(bench.source())
+    bench.run(10.0)
+    ticker = bench.downlink._ticker
+    assert ticker.calm_interval_s is not None
+    bench.downlink.wake(viewer.transport.handle)
+    for _ in range(9):
+        bench.run(0.1)
+        assert ticker.calm_interval_s is None, "the next turn must not be two seconds away"
+    bench.run(0.5)
+    assert ticker.calm_interval_s is not None
+
+
 async def test_the_last_picture_ends_pacing() -> None:
     bench = DownlinkBench()
     viewer = bench.viewer(bench.source())
