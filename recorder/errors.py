@@ -4,6 +4,7 @@ RecorderError          code: for the wire, stable
 ├── RecordingNotFoundError   recording_not_found
 ├── RecordingStateError      recording_not_possible: this state does not allow it
 ├── DiskFullError            disk_full
+├── RecorderClosedError      recorder_closed: the server is about to stop
 └── FinishError              why a playable file could not be made (code varies)
 """
 
@@ -14,6 +15,7 @@ import errno
 __all__ = [
     "DiskFullError",
     "FinishError",
+    "RecorderClosedError",
     "RecorderError",
     "RecordingNotFoundError",
     "RecordingStateError",
@@ -43,6 +45,12 @@ class DiskFullError(RecorderError):
     """Less than the configured reserve is free on the recordings' disk."""
 
     code = "disk_full"
+
+
+class RecorderClosedError(RecorderError):
+    """The recorder has drained; the next start answers."""
+
+    code = "recorder_closed"
 
 
 class FinishError(RecorderError):

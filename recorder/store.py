@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recorder.errors import RecordingNotFoundError
+from recorder.errors import RecorderClosedError, RecordingNotFoundError
 from recorder.model import Recording, RecordingState, TrackFile
 
 __all__ = ["RecordingStore"]
@@ -54,6 +54,7 @@ class RecordingStore:
         self._path = path
         self._executor = ThreadPoolExecutor(1, "recorder-store")
         self._database: sqlite3.Connection | None = None
+        self._is_closed = False
 
     async def open(self) -> None:
         """Make the file and the table where they are missing."""
@@ -61,7 +62,11 @@ class RecordingStore:
 
     async def close(self) -> None:
         """Close the file; idempotent."""
-        await self._run(self._close)
+        if self._is_closed:
+            return
+        closing = asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+        self._is_closed = True
+        await closing
         self._executor.shutdown(wait=False)
 
     async def put(self, recording: Recording) -> None:
@@ -110,7 +115,8 @@ class RecordingStore:
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        assert self._database is not None, "open() comes first"
+        if self._database is None:
+            raise RecorderClosedError("the store of recordings is not open")
         return self._database
 
     def _open(self) -> None:
@@ -128,6 +134,8 @@ class RecordingStore:
             self._database = None
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
+        if self._is_closed:
+            raise RecorderClosedError("the store of recordings is closed")
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 

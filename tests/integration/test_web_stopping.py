@@ -75,6 +75,48 @@ async def hold_finish(server: psutil.Process) -> None:
         await asyncio.sleep(0.01)
 
 
+async def refused_while_it_drains(server: AislecastServer) -> None:
+    """Whoever comes now is told to come again: its parts close one by one."""
+    as_browser = {"Accept": "text/html"}
+    async with aiohttp.ClientSession() as session:
+        for path in ("/api/recordings", "/rtc/validate", "/healthz", "/metrics"):
+            async with session.get(server.url + path) as answer:
+                refused = path not in ("/healthz", "/metrics")
+                assert answer.status == (200 if path == "/metrics" else 503), path
+                assert answer.headers.get("Retry-After") == ("3" if refused else None), path
+        async with session.get(f"{server.url}/j/code", headers=as_browser) as answer:
+            assert (answer.status, answer.headers["Refresh"]) == (503, "3")
+            assert "正在重启" in await answer.text()
+
+
+async def test_who_asks_while_it_stops_is_answered_or_told_to_come_again(tmp_path: Path) -> None:
+    """A list of recordings that is fetched again and again meets every moment of the end."""
+    statuses: set[int] = set()
+
+    async def ask_on(server: AislecastServer, headers: dict[str, str]) -> None:
+        async with aiohttp.ClientSession(headers=headers) as session:
+            while True:
+                try:
+                    async with session.get(f"{server.url}/api/recordings") as answer:
+                        statuses.add(answer.status)
+                except aiohttp.ClientError:
+                    return
+
+    async with run_server(tmp_path / "data") as server:
+        headers = {
+            "Authorization": f"Bearer {server.token('boss', '', room_join=False, room_record=True)}"
+        }
+        for _ in range(3):
+            askers = [asyncio.create_task(ask_on(server, headers)) for _ in range(8)]
+            await until(lambda: bool(statuses))
+            await asyncio.to_thread(server.end)
+            await asyncio.gather(*askers)
+            assert statuses <= {200, 503}
+            server.check_log()
+            statuses.clear()
+            await asyncio.to_thread(server.start)
+
+
 # One camera is copied at once; two at the same time are drawn into one picture.
 @pytest.mark.parametrize(
     ("names", "is_held"),
@@ -99,6 +141,7 @@ async def test_a_recorded_call_ends_in_time_and_whole(
                 stopping = asyncio.create_task(asyncio.to_thread(server.end))
                 if is_held:
                     await asyncio.wait_for(hold_finish(process), 5)
+                    await refused_while_it_drains(server)
                 told = await watching.receive("leave")
                 children = process.children(recursive=True)
                 assert told is not None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from web.http.callers import caller_address, caller_host
-from web.http.problems import Problem, not_found, problem_response
+from web.http.problems import Problem, not_found, problem_response, stopping
 
 log = structlog.get_logger("web.http")
 
@@ -25,6 +26,8 @@ PERMISSIONS_POLICY: Final = (
 NEVER_SHOWN: Final = frozenset({"text/javascript", "text/css"})
 """Parts of pages that no browser shows on their own: policies of documents say nothing of them."""
 OUR_HEADER: Final = "X-Requested-With"
+STILL_ANSWERED: Final = ("/healthz", "/metrics", "/static/")
+"""What a server that drains answers: that it does, and the rest of pages that are loading."""
 CHANGING_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -93,6 +96,29 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
         if not is_ours or OUR_HEADER not in request.headers:
             raise Problem(403, "cross_site", "This call must come from our own pages.")
     return await handler(request)
+
+
+def refuse_while(is_draining: Callable[[], bool]) -> Middleware:
+    """Return what refuses new requests once the server drains: its parts close one by one."""
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_draining() and not request.path.startswith(STILL_ANSWERED):
+            if wants_page(request):
+                return _restarting()
+            raise stopping()
+        return await handler(request)
+
+    return refuse
+
+
+def _restarting() -> web.Response:
+    # Both languages: the catalogues belong to pages, and this one looks again by itself.
+    return web.Response(
+        text="服务器正在重启。页面会自动打开。\nThe server restarts. This page opens by itself.\n",
+        status=503,
+        headers={"Refresh": "3", "Retry-After": "3", "Cache-Control": "no-store"},
+    )
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

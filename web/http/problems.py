@@ -48,6 +48,16 @@ def not_found(what: str = "That") -> Problem:
     return Problem(404, "not_found", f"{what} is not here (any more).")
 
 
+def stopping() -> Problem:
+    """Refuse because the server is about to stop; the next one is there in moments."""
+    return Problem(
+        503,
+        "stopping",
+        "The server is restarting. Please try again in a moment.",
+        headers={"Retry-After": "3"},
+    )
+
+
 def too_many(retry_after_s: float) -> Problem:
     """Refuse because this caller asks too often."""
     wait_s = max(1, round(retry_after_s))

@@ -12,12 +12,12 @@ from typing import Final
 import structlog
 from livekit.protocol import models
 
-from recorder.errors import RecorderError
+from recorder.errors import RecorderClosedError, RecorderError
 from recorder.model import Participant, Recording, RecordingState, TrackInfo
 from recorder.service import RecorderService
 from sfu.source import Source
 from signaling.service import SignalingService
-from web.http.problems import Problem
+from web.http.problems import Problem, stopping
 from web.ops.errands import Errands
 from web.rooms.catalogue import RoomCatalogue
 
@@ -163,6 +163,8 @@ class RecordingControl:
 
 def as_problem(error: RecorderError) -> Problem:
     """Return what an API call answers when the recorder refuses."""
+    if isinstance(error, RecorderClosedError):
+        return stopping()
     known = {
         "recording_not_found": (404, "not_found", "That recording is not here (any more)."),
         "recording_not_possible": (409, "not_possible", "The recording cannot do that now."),

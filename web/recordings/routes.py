@@ -182,7 +182,10 @@ class RecordingRoutes:
         """List recordings."""
         self._access.require(request, "room_record")
         shared = await self._shares.shared()
-        found = await self._recorder.list(published_only=False)
+        try:
+            found = await self._recorder.list(published_only=False)
+        except RecorderError as error:
+            raise as_problem(error) from None
         recordings = [show(recording, is_shared=recording.id in shared) for recording in found]
         return web.json_response({"recordings": recordings})
 

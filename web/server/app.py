@@ -14,6 +14,7 @@ from web.http.middleware import (
     is_for_api_clients,
     log_access,
     refuse_cross_site,
+    refuse_while,
     wants_page,
 )
 from web.http.operations import Operation, add_operations
@@ -32,6 +33,7 @@ def build_app(
     add_others: Sequence[Callable[[web.Application], None]],
     *,
     is_behind_proxy: bool,
+    is_draining: Callable[[], bool] = lambda: False,
 ) -> web.Application:
     """Put the application together.
 
@@ -39,12 +41,14 @@ def build_app(
         operations: the described API.
         add_others: add routes that are not part of it (pages, WHIP).
         is_behind_proxy: believe X-Forwarded headers.
+        is_draining: asked on every request; once it is so, new ones are refused.
     """
     app = web.Application(
         middlewares=[
             log_access,
             answer_problems,
             answer_api_clients,
+            refuse_while(is_draining),
             refuse_cross_site,
         ],
         client_max_size=MAX_BODY_BYTES,

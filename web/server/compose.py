@@ -117,6 +117,7 @@ class Server:
             operations,
             [lambda app: add_page_routes(app, backend)],
             is_behind_proxy=self.settings.behind_proxy,
+            is_draining=lambda: self._is_draining,
         )
 
     async def _recording_title(self, recording_id: str) -> str | None:

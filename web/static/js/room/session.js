@@ -88,9 +88,10 @@ export class Session extends EventTarget {
         await this.connect();
         return;
       } catch (error) {
-        const isOffline = error instanceof ApiError && error.code === "offline";
-        if (error instanceof ApiError && !isOffline) throw error;
-        entries += isOffline ? 0 : 1;
+        // A server that restarts is as good as no network: it is back in moments.
+        const isAway = error instanceof ApiError && ["offline", "stopping"].includes(error.code);
+        if (error instanceof ApiError && !isAway) throw error;
+        entries += isAway ? 0 : 1;
         if (entries >= MAX_ENTRIES) throw error;
         this.tell("state", { state: "waiting" });
         await pause(waitMs(tries));
