@@ -15,8 +15,9 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 VIDEO = (
-    "videotestsrc is-live=true pattern=smpte ! video/x-raw,width=320,height=240,framerate=15/1 "
-    "! timeoverlay ! "
+    # It moves: encoders would else make next to nothing of it.
+    "videotestsrc is-live=true pattern=smpte horizontal-speed=4 "
+    "! video/x-raw,width=320,height=240,framerate=15/1 ! "
 )
 CODECS = {
     "h264": (
