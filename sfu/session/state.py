@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sfu.transport import Transport
 
 MAX_MESSAGE_BYTES = 65_535
+# DTLS inside ICE checks: the draft's name, libwebrtc's since M155, and the one before. The engine
+# answers each check as it asks; the peer does it only where our answer has the option too.
+CARRIAGE_OPTIONS = frozenset({"sped", "googspedv1", "goog-sped-v1"})
 
 
 class SessionState:
@@ -59,6 +62,7 @@ class SessionState:
         self._ssrcs: set[int] = set()
         self._remote_ice: tuple[str, str] | None = None
         self._fingerprints: tuple[Fingerprint, ...] = ()
+        self._ice_options: tuple[str, ...] = ()
         self._dtls_role: Literal["client", "server"] | None = None
 
     @property
@@ -97,6 +101,7 @@ class SessionState:
         """Gives the peer's ICE and DTLS parameters to the transport."""
         self._remote_ice = (remote.ice_ufrag, remote.ice_pwd)
         self._fingerprints = remote.fingerprints
+        self._ice_options = tuple(o for o in remote.ice_options if o in CARRIAGE_OPTIONS)
         if self._dtls_role is None:
             self._dtls_role = _role_facing(remote.setup)
         self.transport.set_remote(
@@ -115,7 +120,9 @@ class SessionState:
         """Takes a restart by the peer that came without a description; returns our credentials."""
         ice = self.transport.restart_ice()
         self.set_remote(
-            TransportAttributes(remote_ufrag, remote_pwd, fingerprints=self._fingerprints)
+            TransportAttributes(
+                remote_ufrag, remote_pwd, self._ice_options, self._fingerprints
+            )
         )
         return ice
 
@@ -141,6 +148,7 @@ class SessionState:
         attributes = TransportAttributes(
             ice_ufrag=self.transport.ice.ufrag,
             ice_pwd=self.transport.ice.pwd,
+            ice_options=self._ice_options,
             fingerprints=(Fingerprint(algorithm, digest),),
             setup=setup,
         )

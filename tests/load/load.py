@@ -80,7 +80,7 @@ class LoadRun:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.native = aislecast_load.Load(not options.unpaced)
+        self.native = aislecast_load.Load(options.pacing)
         self.identity = DtlsIdentity()
         self.clients: list[LoadClient] = []
         self.failures: list[str] = []
@@ -210,7 +210,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=10.0, help="joins per second")
     parser.add_argument("--duration", type=float, default=15.0, help="measured seconds")
     parser.add_argument(
-        "--unpaced", action="store_true", help="publishers send whole frames at once"
+        "--pacing", choices=("libwebrtc", "smooth", "none"), default="libwebrtc",
+        help="how publishers let packets out: whole frames with 30 us between packets, as Chromium\n"
+        "and the SDKs do; bursts of 5 ms; or whole frames at once",
     )
     parser.add_argument("--video-only", action="store_true", help="no microphones")
     parser.add_argument("--pid", type=int, help="server process, for CPU and memory")

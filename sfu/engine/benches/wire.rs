@@ -10,7 +10,8 @@ use aislecast_engine::wire::rtcp::{self, RtcpPacket, RtcpWriter};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpView, RtpWriter};
 use aislecast_engine::wire::srtp::{RTP_OVERHEAD_MAX, SrtpReceiver, SrtpSender, key_salt_len};
 use aislecast_engine::wire::stun::{
-    BindingRequest, IceRole, StunKey, StunMessage, write_binding_request, write_binding_success,
+    BindingRequest, Carried, IceRole, StunKey, StunMessage, write_binding_request,
+    write_binding_success,
 };
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader, write_feedback};
 use aislecast_engine::wire::vp8::{DESCRIPTOR_SIZE_MAX, Vp8Descriptor};
@@ -150,6 +151,7 @@ fn bench_stun() {
         priority: 1,
         role: IceRole::Controlling(9),
         is_use_candidate: true,
+        carried: Carried::default(),
     };
     let mut data = [0u8; 256];
     let len = write_binding_request(&mut data, &request, &key).expect("room");
@@ -158,7 +160,13 @@ fn bench_stun() {
         for _ in 0..NUM_PACKETS {
             let message = StunMessage::parse(black_box(&data[..len])).expect("own request");
             assert!(message.verify_integrity(&key));
-            black_box(write_binding_success(&mut out, &message.transaction_id, peer, &key));
+            black_box(write_binding_success(
+                &mut out,
+                &message.transaction_id,
+                peer,
+                &Carried::default(),
+                &key,
+            ));
         }
     });
 }

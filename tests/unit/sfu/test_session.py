@@ -59,6 +59,29 @@ def test_the_dtls_role_stays_when_later_offers_leave_the_choice() -> None:
     assert peer.offer("native_dual_data_offer").media[0].transport.setup == "passive"
 
 
+@pytest.mark.parametrize("is_lean", [False, True])
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [
+        ("trickle", ()),
+        ("trickle goog-sped-v1", ("goog-sped-v1",)),
+        ("sped trickle renomination googspedv1", ("sped", "googspedv1")),
+    ],
+)
+def test_a_handshake_inside_checks_is_agreed_with_who_offers_it(
+    offered: str, answered: tuple[str, ...], is_lean: bool
+) -> None:
+    peer = Peer(is_lean=is_lean)
+    text = read_sdp("js_single_join_offer")
+    assert "a=ice-options:trickle" in text
+    text = text.replace("a=ice-options:trickle", f"a=ice-options:{offered}")
+    answer = peer.offer(text)
+    assert {answer.transport_of(media).ice_options for media in answer.media} == {answered}
+    assert answer.to_sdp().count("a=ice-options") == (
+        0 if not answered else 1 if is_lean else len(answer.media)
+    )
+
+
 def test_versions_rise_and_the_session_id_stays() -> None:
     peer = Peer()
     first, second = (peer.offer("native_dual_data_offer").origin for _ in range(2))

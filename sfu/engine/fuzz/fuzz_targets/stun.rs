@@ -1,7 +1,7 @@
 #![no_main]
 
 use aislecast_engine::wire::stun::{
-    ANSWER_SIZE_MAX, StunKey, StunMessage, write_binding_error, write_binding_success,
+    ANSWER_SIZE_MAX, Carried, StunKey, StunMessage, write_binding_error, write_binding_success,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         .expect("room for any answer");
     assert!(StunMessage::parse(&out[..len]).is_some_and(|answer| answer.verify_integrity(&key)));
     if let Some(mapped) = message.mapped {
-        let len = write_binding_success(&mut out, &message.transaction_id, mapped, &key)
+        let len = write_binding_success(&mut out, &message.transaction_id, mapped, &Carried::default(), &key)
             .expect("room for any answer");
         let answer = StunMessage::parse(&out[..len]).expect("own answer");
         assert_eq!(answer.mapped.map(|addr| addr.ip()), Some(mapped.ip().to_canonical()));

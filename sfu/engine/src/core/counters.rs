@@ -74,6 +74,8 @@ counters! {
     dropped_replies,
     /// DTLS datagrams dropped because the event queue was full.
     dropped_events,
+    /// DTLS datagrams that came inside ICE checks.
+    dtls_carried,
     /// DTLS datagrams over the rate that one peer may send.
     dropped_dtls,
     /// Changes of paths and SSRCs that came too fast to be told one by one.

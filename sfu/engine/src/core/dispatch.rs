@@ -34,7 +34,12 @@ impl Core {
         match kind {
             PacketKind::Rtp => self.handle_rtp(now, path, index, data),
             PacketKind::Rtcp => self.handle_rtcp(now, path, index, data),
-            _ => self.handle_dtls(now, index, data),
+            _ => {
+                if let Some(transport) = self.transports.get_mut(index) {
+                    transport.carriage.on_dtls(data);
+                }
+                self.handle_dtls(now, index, data);
+            }
         }
     }
 
@@ -119,16 +124,24 @@ impl Core {
         let Some(transport) = self.transports.get_mut(index) else {
             return;
         };
+        transport.carriage.on_check(&message.carried);
+        let dtls = message.carried.dtls.filter(|dtls| classify(dtls) == PacketKind::Dtls);
+        let is_new = dtls.is_some_and(|dtls| transport.carriage.on_dtls(dtls));
+        let carried = transport.carriage.answer(transport.receiver.is_some());
         let key = message.ufrags().and_then(|(local, _)| transport.ice.key(local));
         if let Some(key) = key {
             self.replies.push(path, ANSWER_SIZE_MAX, &mut self.counters, |out| {
-                write_binding_success(out, &message.transaction_id, path.remote, key)
+                write_binding_success(out, &message.transaction_id, path.remote, &carried, key)
             });
         }
         transport.pacer.on_sent_other(now, ANSWER_SIZE_MAX as u64);
         self.end_silence(now, index);
         self.schedule_transport(now, index);
         self.announce_transport(now, index);
+        if let Some(dtls) = dtls.filter(|_| is_new) {
+            self.counters.dtls_carried += 1;
+            self.handle_dtls(now, index, dtls);
+        }
     }
 
     /// Nothing is heard from a path any more that belonged to a transport: a connection would hold

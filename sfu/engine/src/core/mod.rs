@@ -5,6 +5,7 @@
 
 mod brake;
 mod bundle;
+mod carriage;
 mod commands;
 mod compose;
 mod counters;

@@ -14,6 +14,7 @@ use crate::media::uplink_queue::UplinkQueue;
 use crate::wire::rtp::RtpWriter;
 use crate::wire::srtp::{SrtpReceiver, SrtpSender};
 
+use super::carriage::Carriage;
 use super::early::EarlyLosses;
 use super::ice::Ice;
 use super::pacer::Pacer;
@@ -100,6 +101,8 @@ pub struct Transport {
     pub id: u32,
     /// Addresses and consent.
     pub ice: Ice,
+    /// DTLS that comes with checks.
+    pub carriage: Carriage,
     /// Keys of what comes.
     pub receiver: Option<SrtpReceiver>,
     /// Keys of what goes.
@@ -172,6 +175,7 @@ impl Transport {
         Transport {
             id,
             ice,
+            carriage: Carriage::default(),
             receiver: None,
             sender: None,
             extensions: ExtMap::default(),

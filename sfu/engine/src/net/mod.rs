@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::api::{Command, TransportId};
-    use crate::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
+    use crate::wire::stun::{BindingRequest, Carried, IceRole, StunKey, write_binding_request};
 
     fn addrs(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -195,6 +195,7 @@ mod tests {
             priority: 1,
             role: IceRole::Controlling(7),
             is_use_candidate: true,
+            carried: Carried::default(),
         };
         let mut check = [0; 256];
         let key = StunKey::new(b"password");

@@ -117,6 +117,7 @@ fn samples() -> Vec<Vec<u8>> {
         priority: 1,
         role: stun::IceRole::Controlling(5),
         is_use_candidate: true,
+        carried: stun::Carried::default(),
     };
     let len = stun::write_binding_request(&mut out, &request, &key).expect("room");
     samples.push(out[..len].to_vec());

@@ -32,6 +32,10 @@ const ATTR_USE_CANDIDATE: u16 = 0x0025;
 const ATTR_FINGERPRINT: u16 = 0x8028;
 const ATTR_ICE_CONTROLLED: u16 = 0x8029;
 const ATTR_ICE_CONTROLLING: u16 = 0x802a;
+/// libwebrtc, api/transport/stun.h: META_DTLS_IN_STUN.
+const ATTR_DTLS: u16 = 0xc070;
+/// libwebrtc, api/transport/stun.h: META_DTLS_IN_STUN_ACK.
+const ATTR_DTLS_RECEIPTS: u16 = 0xc071;
 
 /// Largest answer that the builders here write.
 pub const ANSWER_SIZE_MAX: usize = 128;
@@ -95,6 +99,23 @@ impl StunKey {
     }
 }
 
+/// What a check or its answer carries of the DTLS handshake (draft SPED, as libwebrtc has it in
+/// p2p/dtls/dtls_stun_piggyback_controller.cc): who does not know of it finds neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried<'a> {
+    /// One whole DTLS datagram, or empty: none waits.
+    pub dtls: Option<&'a [u8]>,
+    /// CRC-32 of each DTLS datagram that came lately, four bytes big-endian each.
+    pub receipts: Option<&'a [u8]>,
+}
+
+impl Carried<'_> {
+    /// Whether the sender does that at all, or still.
+    pub fn is_used(&self) -> bool {
+        self.dtls.is_some() || self.receipts.is_some()
+    }
+}
+
 /// A parsed message. Borrows the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StunMessage<'a> {
@@ -120,6 +141,8 @@ pub struct StunMessage<'a> {
     pub mapped: Option<SocketAddr>,
     /// A FINGERPRINT is there and right; a wrong one fails the parse.
     pub has_fingerprint: bool,
+    /// What comes along of the DTLS handshake.
+    pub carried: Carried<'a>,
     /// What the sender insists on and we do not know.
     pub unknown: UnknownAttributes,
 }
@@ -155,6 +178,7 @@ impl<'a> StunMessage<'a> {
             error_code: None,
             mapped: None,
             has_fingerprint: false,
+            carried: Carried::default(),
             unknown: UnknownAttributes::default(),
         };
         let mut at = HEADER_SIZE;
@@ -205,6 +229,10 @@ impl<'a> StunMessage<'a> {
             }
             ATTR_XOR_MAPPED_ADDRESS => {
                 self.mapped = Some(parse_xor_address(value, &self.transaction_id)?)
+            }
+            ATTR_DTLS => self.carried.dtls = self.carried.dtls.or(Some(value)),
+            ATTR_DTLS_RECEIPTS => {
+                self.carried.receipts = self.carried.receipts.or(Some(value));
             }
             ATTR_MAPPED_ADDRESS | ATTR_UNKNOWN_ATTRIBUTES | ATTR_REALM | ATTR_NONCE => {}
             required if required < 0x8000 => self.unknown.push(required),
@@ -295,6 +323,6 @@ const CRC_TABLE: [u32; 256] = {
 };
 
 /// CRC-32 of ITU V.42, as FINGERPRINT uses it.
-fn crc32(data: &[u8]) -> u32 {
+pub fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, &byte| crc >> 8 ^ CRC_TABLE[usize::from(crc as u8 ^ byte)])
 }

@@ -10,7 +10,9 @@ use aislecast_engine::core::{Core, Egress};
 use aislecast_engine::wire::red::{RedBlock, write_red};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpWriter};
 use aislecast_engine::wire::srtp::{SrtpSender, key_salt_len};
-use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
+use aislecast_engine::wire::stun::{
+    BindingRequest, Carried, IceRole, StunKey, write_binding_request,
+};
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 
 /// Extensions as browsers negotiate them.
@@ -144,6 +146,7 @@ impl Rig {
             priority: 1,
             role: IceRole::Controlling(1),
             is_use_candidate: true,
+            carried: Carried::default(),
         };
         let mut check = [0; 256];
         let len = write_binding_request(&mut check, &request, &key).unwrap();

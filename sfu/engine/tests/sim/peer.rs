@@ -9,7 +9,9 @@ use aislecast_engine::wire::demux::{PacketKind, classify};
 use aislecast_engine::wire::rtcp::{RtcpPacket, RtcpWriter, SenderInfo, packets};
 use aislecast_engine::wire::rtp::{OutExtensions, RtpHeader, RtpView, RtpWriter};
 use aislecast_engine::wire::srtp::{SrtpError, SrtpReceiver, SrtpSender, key_salt_len};
-use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
+use aislecast_engine::wire::stun::{
+    BindingRequest, Carried, IceRole, StunKey, write_binding_request,
+};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 
 use super::{EXTENSIONS, Link};
@@ -130,6 +132,7 @@ impl Peer {
             priority: 1,
             role,
             is_use_candidate: nominates,
+            carried: Carried::default(),
         };
         let mut out = [0; 256];
         let len = write_binding_request(&mut out, &request, key).unwrap();

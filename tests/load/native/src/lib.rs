@@ -3,6 +3,7 @@
 //! Python does signalling and DTLS; this does ICE checks, SRTP, RTP out of looped real media, and
 //! checks and times everything that arrives.
 
+mod pacing;
 mod peer;
 mod publish;
 mod stats;
@@ -18,6 +19,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use crate::pacing::Pacing;
 use crate::publish::{EncodedFrame, Outgoing};
 use crate::stats::Stats;
 use crate::thread::{Command, Shared};
@@ -47,13 +49,13 @@ impl Load {
 #[pymethods]
 impl Load {
     #[new]
-    #[pyo3(signature = (is_paced = true))]
-    fn new(is_paced: bool) -> PyResult<Self> {
+    fn new(pacing: &str) -> PyResult<Self> {
+        let pacing = pacing.parse::<Pacing>().map_err(PyValueError::new_err)?;
         let (shared, poll) = Shared::new().map_err(|e| PyOSError::new_err(e.to_string()))?;
         let shared = Arc::new(shared);
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || thread::run(&shared, poll, is_paced)
+            move || thread::run(&shared, poll, pacing)
         });
         Ok(Self { shared, thread: Mutex::new(Some(thread)), next_peer: Mutex::new(0) })
     }

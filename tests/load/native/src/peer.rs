@@ -7,10 +7,13 @@ use std::collections::{HashMap, VecDeque};
 use aislecast_engine::wire::rtcp::{ReportBlock, RtcpWriter, SenderInfo};
 use aislecast_engine::wire::seq::SeqUnwrapper;
 use aislecast_engine::wire::srtp::{RTCP_OVERHEAD_MAX, SrtpReceiver, SrtpSender};
-use aislecast_engine::wire::stun::{BindingRequest, IceRole, StunKey, write_binding_request};
+use aislecast_engine::wire::stun::{
+    BindingRequest, Carried, IceRole, StunKey, write_binding_request,
+};
 use aislecast_engine::wire::twcc_feedback::{Arrival, FeedbackHeader};
 use mio::net::UdpSocket;
 
+use crate::pacing::Debt;
 use crate::publish::{Outgoing, Piece};
 use crate::stats::Stream;
 use crate::thread::Context;
@@ -20,7 +23,6 @@ const VP8_PT: u8 = 96;
 const RTX_PT: u8 = 97;
 const CHECK_GAP_US: u64 = 50_000;
 const CONSENT_GAP_US: u64 = 2_500_000;
-const BURST_US: u64 = 5_000;
 const FEEDBACK_GAP_US: u64 = 100_000;
 const REPORT_GAP_US: u64 = 1_000_000;
 /// Arrivals kept until the next feedback; far above what 100 ms bring.
@@ -53,7 +55,7 @@ pub struct Peer {
     picture: Picture,
     outgoing: Vec<Outgoing>,
     queue: VecDeque<Piece>,
-    next_burst_us: u64,
+    debt: Debt,
     twcc_sent: u16,
     twcc_id: u8,
     twcc_seqs: SeqUnwrapper,
@@ -87,7 +89,7 @@ impl Peer {
             picture: Picture::default(),
             outgoing: Vec::new(),
             queue: VecDeque::new(),
-            next_burst_us: 0,
+            debt: Debt::default(),
             twcc_sent: 0,
             twcc_id: 0,
             twcc_seqs: SeqUnwrapper::new(),
@@ -151,6 +153,7 @@ impl Peer {
             priority: 0x6e00_00ff,
             role: IceRole::Controlling(u64::from(self.id)),
             is_use_candidate: true,
+            carried: Carried::default(),
         };
         let mut out = [0u8; 256];
         if let Some(len) = write_binding_request(&mut out, &request, &self.remote_key) {
@@ -170,36 +173,47 @@ impl Peer {
                 track.queue_frame(index, context.now_us, queue);
             }
             due_us = due_us.min(track.next_us);
-            self.send_pieces(&mut sound, usize::MAX, context); // sound is never paced
+            self.send_pieces(&mut sound, None, context); // sound is never paced
         }
-        if !self.queue.is_empty() && context.now_us >= self.next_burst_us {
-            let rate_bps: u64 = self.outgoing.iter().map(Outgoing::rate_bps).sum();
-            // libwebrtc's pacer: 2.5 times the target rate, let out in bursts of 5 ms.
-            let budget = (rate_bps * 5 / 2 * BURST_US / 8_000_000) as usize;
-            let budget = if context.is_paced { budget } else { usize::MAX };
-            let mut queue = std::mem::take(&mut self.queue);
-            self.send_pieces(&mut queue, budget, context);
-            self.queue = queue;
-            self.next_burst_us = context.now_us + BURST_US;
+        if self.queue.is_empty() {
+            return due_us;
         }
-        if self.queue.is_empty() { due_us } else { due_us.min(self.next_burst_us) }
+        let rate_bps: u64 = self.outgoing.iter().map(Outgoing::rate_bps).sum();
+        let mut queue = std::mem::take(&mut self.queue);
+        self.send_pieces(&mut queue, Some(rate_bps), context);
+        self.queue = queue;
+        if self.queue.is_empty() { due_us } else { due_us.min(self.debt.next_us(&context.pacing)) }
     }
 
+    /// Sends what the pacer allows for a stream of this rate; all of it without one.
     fn send_pieces(
         &mut self,
         queue: &mut VecDeque<Piece>,
-        mut budget: usize,
+        paced_bps: Option<u64>,
         context: &mut Context,
     ) {
         let Some((_, sender)) = &mut self.srtp else {
             return;
         };
         let mut packet = [0u8; 1500];
-        while budget > 0
-            && let Some(piece) = queue.pop_front()
-        {
-            budget = budget.saturating_sub(piece.size());
-            let now_us = context.clock.now_us();
+        let mut free_us = 0;
+        while let Some(piece) = queue.front() {
+            let mut now_us = context.clock.now_us();
+            if let Some(rate_bps) = paced_bps {
+                if !self.debt.allows(now_us, &context.pacing) {
+                    break;
+                }
+                self.debt.on_sent(piece.size(), rate_bps);
+                // Too short for sleeping.
+                while now_us < free_us {
+                    std::hint::spin_loop();
+                    now_us = context.clock.now_us();
+                }
+                free_us = now_us + context.pacing.gap_us;
+            }
+            let Some(piece) = queue.pop_front() else {
+                break;
+            };
             let track = &mut self.outgoing[piece.track];
             let times = &mut context.times;
             let sealed =

@@ -14,6 +14,7 @@ use nix::sys::socket::sockopt::{ReceiveTimestampns, UdpGroSegment};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::Event;
+use crate::pacing::Pacing;
 use crate::peer::Peer;
 use crate::publish::Outgoing;
 use crate::stats::{SentTimes, Stats};
@@ -124,8 +125,8 @@ impl Shared {
 pub struct Context {
     pub now_us: u64,
     pub clock: Clock,
-    /// Space a track's packets out as libwebrtc does, rather than sending whole frames at once.
-    pub is_paced: bool,
+    /// How publishers let packets out.
+    pub pacing: Pacing,
     pub stats: Stats,
     pub times: SentTimes,
     pub events: Vec<Event>,
@@ -134,13 +135,13 @@ pub struct Context {
 }
 
 /// Runs until told to stop.
-pub fn run(shared: &Shared, mut poll: Poll, is_paced: bool) {
+pub fn run(shared: &Shared, mut poll: Poll, pacing: Pacing) {
     let mut peers: HashMap<u32, Peer> = HashMap::new();
     let mut events = Events::with_capacity(1024);
     let mut context = Context {
         now_us: 0,
         clock: shared.clock,
-        is_paced,
+        pacing,
         stats: Stats::default(),
         times: SentTimes::default(),
         events: Vec::new(),

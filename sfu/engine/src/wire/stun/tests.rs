@@ -32,6 +32,7 @@ fn request(role: IceRole, is_use_candidate: bool) -> BindingRequest<'static> {
         priority: 0x6e00_01ff,
         role,
         is_use_candidate,
+        carried: Carried::default(),
     }
 }
 
@@ -95,6 +96,7 @@ fn success_tells_an_ipv4_address_to_a_mapped_peer() {
         &mut out,
         &TRANSACTION,
         "[::ffff:192.0.2.1]:32853".parse().unwrap(),
+        &Carried::default(),
         &key,
     )
     .unwrap();
@@ -110,7 +112,7 @@ fn no_answer_is_larger_than_a_request() {
         write_binding_request(&mut out, &request(IceRole::Controlling(7), true), &key).unwrap();
     let mapped = "[2001:db8::1]:9".parse().unwrap();
     let answers = [
-        write_binding_success(&mut out, &TRANSACTION, mapped, &key).unwrap(),
+        write_binding_success(&mut out, &TRANSACTION, mapped, &Carried::default(), &key).unwrap(),
         write_binding_error(&mut out, &TRANSACTION, 400, &[], None).unwrap(),
         write_binding_error(&mut out, &TRANSACTION, 401, &[], None).unwrap(),
         write_binding_error(&mut out, &TRANSACTION, 420, &[1, 2, 3, 4, 5], Some(&key)).unwrap(),
@@ -190,11 +192,11 @@ proptest! {
         let key = StunKey::new(PASSWORD);
         let mapped = SocketAddr::new(ip.to_canonical(), port);
         let mut out = [0u8; ANSWER_SIZE_MAX];
-        let len = write_binding_success(&mut out, &transaction, mapped, &key).unwrap();
+        let len = write_binding_success(&mut out, &transaction, mapped, &Carried::default(), &key).unwrap();
         let message = StunMessage::parse(&out[..len]).unwrap();
         prop_assert_eq!(message.mapped, Some(mapped));
         prop_assert!(message.verify_integrity(&key) && message.has_fingerprint);
         let mut small = vec![0u8; room];
-        prop_assert_eq!(write_binding_success(&mut small, &transaction, mapped, &key).is_some(), room >= len);
+        prop_assert_eq!(write_binding_success(&mut small, &transaction, mapped, &Carried::default(), &key).is_some(), room >= len);
     }
 }

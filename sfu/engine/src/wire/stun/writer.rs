@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    ATTR_ERROR_CODE, ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING,
-    ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_UNKNOWN_ATTRIBUTES, ATTR_USE_CANDIDATE,
-    ATTR_USERNAME, ATTR_XOR_MAPPED_ADDRESS, FINGERPRINT_XOR, HEADER_SIZE, IceRole, MAGIC_COOKIE,
-    StunKey, TransactionId, crc32, sign_integrity, xor_mask,
+    ATTR_DTLS, ATTR_DTLS_RECEIPTS, ATTR_ERROR_CODE, ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED,
+    ATTR_ICE_CONTROLLING, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_UNKNOWN_ATTRIBUTES,
+    ATTR_USE_CANDIDATE, ATTR_USERNAME, ATTR_XOR_MAPPED_ADDRESS, Carried, FINGERPRINT_XOR,
+    HEADER_SIZE, IceRole, MAGIC_COOKIE, StunKey, TransactionId, crc32, sign_integrity, xor_mask,
 };
 use crate::wire::Cursor;
 
@@ -23,6 +23,8 @@ pub struct BindingRequest<'a> {
     pub role: IceRole,
     /// Nominates the pair.
     pub is_use_candidate: bool,
+    /// Of the DTLS handshake.
+    pub carried: Carried<'a>,
 }
 
 /// Writes a binding request signed with the receiver's password; `None` = no room.
@@ -42,15 +44,17 @@ pub fn write_binding_request(
     if request.is_use_candidate {
         put_attribute(&mut cursor, ATTR_USE_CANDIDATE, &[]);
     }
+    put_carried(&mut cursor, &request.carried);
     finish(cursor, Some(key))
 }
 
-/// Writes a success answer that tells the peer its address as seen here; at most 76 bytes,
-/// less than a browser's request. `None` = no room.
+/// Writes a success answer that tells the peer its address as seen here; without `carried` at most
+/// 76 bytes, less than a browser's request. `None` = no room.
 pub fn write_binding_success(
     out: &mut [u8],
     transaction_id: &TransactionId,
     mapped: SocketAddr,
+    carried: &Carried<'_>,
     key: &StunKey,
 ) -> Option<usize> {
     let mut cursor = start(out, 0x0101, transaction_id);
@@ -70,6 +74,7 @@ pub fn write_binding_success(
             put_attribute(&mut cursor, ATTR_XOR_MAPPED_ADDRESS, &value);
         }
     }
+    put_carried(&mut cursor, carried);
     finish(cursor, Some(key))
 }
 
@@ -114,6 +119,15 @@ fn put_attribute(cursor: &mut Cursor<'_>, kind: u16, value: &[u8]) {
     cursor.put_u16(value.len() as u16);
     cursor.put(value);
     cursor.put(&[0u8; 3][..value.len().next_multiple_of(4) - value.len()]);
+}
+
+fn put_carried(cursor: &mut Cursor<'_>, carried: &Carried<'_>) {
+    let attributes = [(ATTR_DTLS, carried.dtls), (ATTR_DTLS_RECEIPTS, carried.receipts)];
+    for (kind, value) in attributes {
+        if let Some(value) = value {
+            put_attribute(cursor, kind, value);
+        }
+    }
 }
 
 /// Adds MESSAGE-INTEGRITY (with a key) and FINGERPRINT.

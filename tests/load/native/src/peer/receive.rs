@@ -10,7 +10,7 @@ use aislecast_engine::wire::rtcp::{RtcpPacket, packets};
 use aislecast_engine::wire::rtp::RtpView;
 use aislecast_engine::wire::seq::SeqUnwrapper;
 use aislecast_engine::wire::srtp::SrtpError;
-use aislecast_engine::wire::stun::{StunClass, StunMessage, write_binding_success};
+use aislecast_engine::wire::stun::{Carried, StunClass, StunMessage, write_binding_success};
 use aislecast_engine::wire::twcc_feedback::Arrival;
 use aislecast_engine::wire::vp8::Vp8Descriptor;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -77,7 +77,9 @@ impl Peer {
                 return;
             };
             let id = &message.transaction_id;
-            if let Some(len) = write_binding_success(&mut out, id, server, &self.local_key) {
+            if let Some(len) =
+                write_binding_success(&mut out, id, server, &Carried::default(), &self.local_key)
+            {
                 self.send(&out[..len]);
             }
         }
