@@ -103,7 +103,7 @@ class SessionState:
         self._fingerprints = remote.fingerprints
         self._ice_options = tuple(o for o in remote.ice_options if o in CARRIAGE_OPTIONS)
         if self._dtls_role is None:
-            self._dtls_role = _role_facing(remote.setup)
+            self._dtls_role = _role_facing(remote.setup, is_carrying=bool(self._ice_options))
         self.transport.set_remote(
             ufrag=remote.ice_ufrag,
             pwd=remote.ice_pwd,
@@ -120,9 +120,7 @@ class SessionState:
         """Takes a restart by the peer that came without a description; returns our credentials."""
         ice = self.transport.restart_ice()
         self.set_remote(
-            TransportAttributes(
-                remote_ufrag, remote_pwd, self._ice_options, self._fingerprints
-            )
+            TransportAttributes(remote_ufrag, remote_pwd, self._ice_options, self._fingerprints)
         )
         return ice
 
@@ -241,6 +239,12 @@ class SessionState:
         return ssrc
 
 
-def _role_facing(setup: str) -> Literal["client", "server"]:
-    """Our DTLS role opposite a peer's `a=setup`; absent means active (RFC 8842 §5.3 default)."""
+def _role_facing(setup: str, *, is_carrying: bool = False) -> Literal["client", "server"]:
+    """Our DTLS role opposite a peer's `a=setup`; absent means active (RFC 8842 §5.3 default).
+
+    DEVIATION: RFC 5763 §5 recommends that who answers is active. A peer whose first check brings
+    its ClientHello along saves a round trip as the client; as the server it would wait for ours.
+    """
+    if setup == "actpass" and is_carrying:
+        return "server"
     return "server" if setup in ("active", "") else "client"

@@ -44,6 +44,14 @@ async def test_sound_and_picture_arrive_as_they_were_sent(server: RunningServer)
         await until(lambda: {"alice"} in bob.speakers and {"alice"} in alice.speakers)
 
 
+async def test_the_first_check_brings_the_handshake_along(server: RunningServer) -> None:
+    """The SDK's libwebrtc offers it; its ClientHello comes before there is a path for it."""
+    async with sdk_clients(server, "alice") as (alice,):
+        await alice.publish_tone(440)
+        await until(lambda: server.signaling.snapshot()["tracks"] == 1)
+        assert server.media.counters()["dtls_carried"] >= 1
+
+
 async def test_who_comes_late_sees_and_hears_at_once(server: RunningServer) -> None:
     async with sdk_clients(server, "alice") as (alice,):
         await alice.publish_tone(600)

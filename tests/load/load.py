@@ -210,7 +210,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=10.0, help="joins per second")
     parser.add_argument("--duration", type=float, default=15.0, help="measured seconds")
     parser.add_argument(
-        "--pacing", choices=("libwebrtc", "smooth", "none"), default="libwebrtc",
+        "--pacing",
+        choices=("libwebrtc", "smooth", "none"),
+        default="libwebrtc",
         help="how publishers let packets out: whole frames with 30 us between packets, as Chromium\n"
         "and the SDKs do; bursts of 5 ms; or whole frames at once",
     )

@@ -77,6 +77,10 @@ def test_a_handshake_inside_checks_is_agreed_with_who_offers_it(
     text = text.replace("a=ice-options:trickle", f"a=ice-options:{offered}")
     answer = peer.offer(text)
     assert {answer.transport_of(media).ice_options for media in answer.media} == {answered}
+    # Its ClientHello comes with its first check, so it has to be the client.
+    setups = {answer.transport_of(media).setup for media in answer.media}
+    assert setups == {"passive" if answered else "active"}
+    # It holds for every description of the session.
     assert answer.to_sdp().count("a=ice-options") == (
         0 if not answered else 1 if is_lean else len(answer.media)
     )
