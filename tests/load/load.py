@@ -213,8 +213,8 @@ def parse_options() -> argparse.Namespace:
         "--pacing",
         choices=("libwebrtc", "smooth", "none"),
         default="libwebrtc",
-        help="how publishers let packets out: whole frames with 30 us between packets, as Chromium\n"
-        "and the SDKs do; bursts of 5 ms; or whole frames at once",
+        help="how publishers let packets out: whole frames with 30 us between packets, as Chromium"
+        "\nand the SDKs do; bursts of 5 ms; or whole frames at once",
     )
     parser.add_argument("--video-only", action="store_true", help="no microphones")
     parser.add_argument("--pid", type=int, help="server process, for CPU and memory")

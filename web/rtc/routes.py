@@ -16,6 +16,7 @@ from signaling.tokens import Grants
 from web.http.callers import caller_address
 from web.http.operations import Operation
 from web.http.rates import RateLimit
+from web.rtc.deflate import TakesDeflated
 from web.rtc.line import Line
 from web.rtc.socket import CODE_GOING_AWAY, CODE_INTERNAL, SocketConnection, read_messages
 
@@ -83,11 +84,9 @@ class RtcRoutes:
 
     async def handle_socket(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until its socket ends."""
-        ws = web.WebSocketResponse(
+        ws = TakesDeflated(
             timeout=CLOSE_TIMEOUT_S,
             autoping=False,
-            # Deflate contexts cost some 300 kB a client, more than all else we keep for one.
-            compress=False,
             max_msg_size=MAX_MESSAGE_BYTES,
         )
         if not ws.can_prepare(request):
