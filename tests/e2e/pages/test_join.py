@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 from playwright.async_api import Route
@@ -241,3 +242,54 @@ async def test_the_library_is_the_same_however_it_is_packed(person, server) -> N
     )
     file = ROOT / "web/static/vendor/livekit-client/livekit-client.umd.js"
     assert came == ["br", list(hashlib.sha256(file.read_bytes()).digest())]
+
+
+async def test_the_place_is_asked_for_before_the_tap_and_once(host, person) -> None:
+    guest = await person(phone=True)
+    joins: list[str] = []
+
+    def note(request: Any) -> None:
+        if "/api/join" in request.url:
+            joins.append(request.post_data_json["name"])
+
+    guest.page.on("request", note)
+    link = await host.invite("guest", "张敏")
+    async with guest.page.expect_response("**/api/join"):
+        await guest.goto(link)
+    # Nobody came: nobody is in the room by it.
+    assert joins == ["张敏"]
+    assert await host.page.locator('.tile[aria-label="张敏"]').count() == 0
+    await guest.tap("#enter")
+    await guest.until_in()
+    assert joins == ["张敏"]
+    await host.until_tile("张敏")
+
+
+async def test_another_name_than_expected_gets_a_place_of_its_own(host, person) -> None:
+    guest = await person(phone=True)
+    link = await host.invite("guest")
+    await guest.page.add_init_script("localStorage.setItem('aislecast.name', '张敏')")
+    async with guest.page.expect_response("**/api/join"):
+        await guest.goto(link)
+    await guest.tap("#not-me")
+    await guest.page.fill("#name", "王芳")
+    await guest.tap("#enter")
+    await guest.until_in()
+    await host.until_tile("王芳")
+
+
+async def test_a_place_refused_before_the_tap_is_asked_for_again(host, person) -> None:
+    guest = await person(phone=True)
+    tries = 0
+
+    async def lose_once(route: Route) -> None:
+        nonlocal tries
+        tries += 1
+        await (route.abort() if tries == 1 else route.continue_())
+
+    await guest.page.route("**/api/join", lose_once)
+    async with guest.page.expect_event("requestfailed", lambda one: "/api/join" in one.url):
+        await guest.goto(await host.invite("guest", "张敏"))
+    await guest.tap("#enter")
+    await guest.until_in()
+    assert tries == 2

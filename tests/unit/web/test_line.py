@@ -36,11 +36,12 @@ class FakeSocket:
     """A WebSocket that is always writable."""
 
     def __init__(self) -> None:
+        self.compress = 0
         self.sent: list[bytes] = []
         self.sent_s: list[float] = []
         self.pings_s: list[float] = []
 
-    async def send_bytes(self, data: bytes) -> None:
+    async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
         self.sent.append(data)
         self.sent_s.append(asyncio.get_running_loop().time())
 

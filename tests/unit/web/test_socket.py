@@ -8,23 +8,27 @@ import pytest
 from virtual_loop import pass_virtual, run_virtual
 
 from web.rtc import socket
-from web.rtc.socket import SocketConnection
+from web.rtc.line import Line
+from web.rtc.socket import DEFLATE_WBITS, MIN_DEFLATE_BYTES, NUM_FIRST, SocketConnection
 
 
 class FakeSocket:
     def __init__(self) -> None:
+        self.compress = 0
         self.sent: list[bytes] = []
+        self.wbits: list[int | None] = []
         self.codes: list[int] = []
         self.num_pings = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.is_broken = False
 
-    async def send_bytes(self, data: bytes) -> None:
+    async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
         await self.gate.wait()
         if self.is_broken:
             raise ConnectionResetError
         self.sent.append(data)
+        self.wbits.append(compress)
 
     async def close(self, *, code: int) -> None:
         self.codes.append(code)
@@ -67,6 +71,27 @@ async def test_order_and_accounting(rig: Rig) -> None:
     assert rig.ws.sent == [bytes([number]) * 10 for number in range(3)]
     assert rig.ws.codes == [1000]
     assert rig.connection.unsent_bytes == 0
+
+
+@pytest.mark.parametrize(("agreed", "num_losses"), [(0, 3), (15, 0), (15, 3)])
+async def test_large_messages_are_deflated_in_a_join_and_where_packets_are_lost(
+    agreed: int, num_losses: int
+) -> None:
+    class LossyLine(Line):
+        def num_losses(self) -> int:
+            return num_losses
+
+    ws = FakeSocket()
+    ws.compress = agreed
+    connection = SocketConnection(ws, lambda: None, LossyLine(None))  # type: ignore[arg-type]
+    for _ in range(NUM_FIRST + 1):
+        connection.send(bytes(MIN_DEFLATE_BYTES))
+    connection.send(bytes(MIN_DEFLATE_BYTES - 1))
+    connection.close(1000)
+    await connection.write()
+    joins, later = ws.wbits[:NUM_FIRST], ws.wbits[NUM_FIRST:]
+    assert joins == [DEFLATE_WBITS if agreed else None] * NUM_FIRST
+    assert later == [DEFLATE_WBITS if agreed and num_losses else None, None]
 
 
 async def test_a_broken_line_ends_the_writer(rig: Rig) -> None:

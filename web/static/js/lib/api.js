@@ -7,13 +7,14 @@ export class ApiError extends Error {
   /** @param {string} code @param {number} status */
   constructor(code, status) {
     super(hasText(`error.${code}`) ? t(`error.${code}`) : t("error.unknown"));
+    this.name = "ApiError";
     this.code = code;
     this.status = status;
   }
 }
 
-/** By its shape: the entrance and the room behind it have this module each. @param {any} error @returns {error is ApiError} */
-export const isApiError = (error) => error instanceof Error && "code" in error && "status" in error;
+/** By its name: the entrance and the room behind it have this module each. @param {any} error @returns {error is ApiError} */
+export const isApiError = (error) => error instanceof Error && error.name === "ApiError";
 
 /**
  * Whoever came into a room by a link has no session, but a token that says what he may do there.

@@ -10,6 +10,7 @@ import { page, t } from "../lib/page.js";
 import { browserTrouble, helpKey, troubleOf } from "../media/permission.js";
 import { Preview } from "../media/preview.js";
 import { offerCheck } from "./check_button.js";
+import { Seats } from "./seats.js";
 
 /**
  * @typedef {object} Wish
@@ -18,6 +19,7 @@ import { offerCheck } from "./check_button.js";
  * @property {boolean} camera
  * @property {boolean} isShelf begin sharp and slow (walks)
  * @property {any[]} tracks livekit LocalTracks, open
+ * @property {Seats} seats
  */
 
 const SLOW_MS = 1200;
@@ -40,6 +42,9 @@ export class Entrance {
     this.followed = null;
     this.wants = { microphone: !isViewer, camera: !isViewer };
     this.name = page.name || recall("name");
+    this.seats = new Seats(isWalk ? "walker" : undefined);
+    // Not before: on a narrow line it would only come later by it.
+    stage.then(() => this.seats.expect(this.givenName()), () => {});
     /** @type {Preview | null} */
     this.preview = null;
     this.hasBeenHeard = false;
@@ -75,6 +80,11 @@ export class Entrance {
       this.enter(this.wants);
     });
     field.addEventListener("input", () => { byId("name-error").hidden = true; });
+  }
+
+  givenName() {
+    const field = /** @type {HTMLInputElement} */ (byId("name"));
+    return byId("name-form").hidden ? this.name : field.value.trim();
   }
 
   setUpDevices() {
@@ -180,11 +190,10 @@ export class Entrance {
 
   /** @param {{ microphone: boolean, camera: boolean }} wants */
   async enter(wants, isShelf = false) {
-    const field = /** @type {HTMLInputElement} */ (byId("name"));
-    const name = byId("name-form").hidden ? this.name : field.value.trim();
+    const name = this.givenName();
     if (!name) {
       byId("name-error").hidden = false;
-      field.focus();
+      byId("name").focus();
       return;
     }
     this.endCheck();
@@ -197,13 +206,14 @@ export class Entrance {
     button.setAttribute("aria-busy", "true");
     button.textContent = t("join.entering");
     byId("trouble").hidden = true;
+    this.seats.expect(name);
     const endWait = this.awaitStage();
     /** @type {any[]} */
     let tracks = [];
     try {
       // The device prompt comes now, while the tap still counts and the join page can explain.
       tracks = (await this.preview?.take(wants)) ?? [];
-      await this.onEnter({ name, ...wants, isShelf, tracks });
+      await this.onEnter({ name, ...wants, isShelf, tracks, seats: this.seats });
     } catch (error) {
       endWait();
       for (const track of tracks) track.stop();

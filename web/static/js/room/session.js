@@ -6,9 +6,7 @@
  * While reconnecting, detail.hasMedia tells whether sound and picture go on meanwhile.
  */
 
-import { ApiError, post, useToken } from "../lib/api.js";
-import { deviceId } from "../lib/kept.js";
-import { page } from "../lib/page.js";
+import { isApiError, useToken } from "../lib/api.js";
 import { livekit } from "../media/livekit.js";
 import { lookAfterLine, patientPolicy, pause, waitMs } from "./comeback.js";
 
@@ -34,6 +32,8 @@ export class Session extends EventTarget {
     this.hasEntered = false;
     /** @type {any} */
     this.seat = null;
+    /** @type {import("./seats.js").Seats | null} */
+    this.seats = null;
     /** Brings microphone and camera back after a rejoin; set by the page. @type {() => Promise<void>} */
     this.restoreMedia = async () => {};
     this.room
@@ -53,10 +53,10 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  /** @param {string} name @param {"walker" | undefined} as */
-  async enter(name, as) {
+  /** @param {string} name @param {import("./seats.js").Seats} seats */
+  async enter(name, seats) {
     this.name = name;
-    this.as = as;
+    this.seats = seats;
     this.tell("state", { state: "joining" });
     await this.connectPatiently();
     this.hasEntered = true;
@@ -66,10 +66,7 @@ export class Session extends EventTarget {
 
   /** Ask the server for a place; it answers what we may do: room, role, identity, token. */
   async sit() {
-    const ask = page.code ? { code: page.code } : { room: page.room, as: this.as };
-    // By the link or the host's session, not by an older seat, which may have run out.
-    useToken(null);
-    this.seat = await post("/api/join", { ...ask, name: this.name, device: deviceId() });
+    this.seat = await /** @type {import("./seats.js").Seats} */ (this.seats).take(this.name);
     useToken(async (isRefused) => (isRefused ? await this.sit() : this.seat).token);
     return this.seat;
   }
@@ -89,8 +86,8 @@ export class Session extends EventTarget {
         return;
       } catch (error) {
         // A server that restarts is as good as no network: it is back in moments.
-        const isAway = error instanceof ApiError && ["offline", "stopping"].includes(error.code);
-        if (error instanceof ApiError && !isAway) throw error;
+        const isAway = isApiError(error) && ["offline", "stopping"].includes(error.code);
+        if (isApiError(error) && !isAway) throw error;
         entries += isAway ? 0 : 1;
         if (entries >= MAX_ENTRIES) throw error;
         this.tell("state", { state: "waiting" });
@@ -128,7 +125,7 @@ export class Session extends EventTarget {
         return;
       } catch (error) {
         // The next wait is longer; the person sees that we are at it.
-        if (error instanceof ApiError && [401, 403, 404].includes(error.status)) refusals += 1;
+        if (isApiError(error) && [401, 403, 404].includes(error.status)) refusals += 1;
       }
     }
     this.isRejoining = false;

@@ -155,9 +155,9 @@ byId("more").addEventListener("click", () => {
  * @param {import("./entrance.js").Wish} wish
  * @param {import("./entrance.js").Entrance} entrance
  */
-export async function enter({ name, tracks, microphone }, entrance) {
+export async function enter({ name, tracks, microphone, seats }, entrance) {
   entrance.follow(session);
-  await session.enter(name);
+  await session.enter(name, seats);
   entrance.hide();
   document.body.classList.add("dark");
   stage.hidden = false;

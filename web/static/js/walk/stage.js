@@ -133,9 +133,9 @@ byId("more").addEventListener("click", () => openMenu(byId("more"), [
  * @param {import("../room/entrance.js").Wish} wish
  * @param {import("../room/entrance.js").Entrance} entrance
  */
-export async function enter({ name, tracks, isShelf: beginsAsShelf }, entrance) {
+export async function enter({ name, tracks, seats, isShelf: beginsAsShelf }, entrance) {
   entrance.follow(session);
-  await session.enter(name, "walker");
+  await session.enter(name, seats);
   entrance.hide();
   document.body.classList.add("dark");
   stage.hidden = false;
