@@ -86,7 +86,7 @@ export class Session extends EventTarget {
         return;
       } catch (error) {
         // A server that restarts is as good as no network: it is back in moments.
-        const isAway = isApiError(error) && ["offline", "stopping"].includes(error.code);
+        const isAway = !navigator.onLine || (isApiError(error) && ["offline", "stopping"].includes(error.code));
         if (isApiError(error) && !isAway) throw error;
         entries += isAway ? 0 : 1;
         if (entries >= MAX_ENTRIES) throw error;
