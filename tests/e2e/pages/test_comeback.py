@@ -64,6 +64,7 @@ async def test_entering_waits_for_a_network(host, person) -> None:
     await host.until_tile("张敏")
     assert guest.taps == 1
     # With a place in the room already, it is the socket that finds no network; the console says so.
+    assert all("WebSocket connection" in one for one in guest.trouble), guest.trouble
     guest.trouble.clear()
 
 

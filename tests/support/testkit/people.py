@@ -130,8 +130,8 @@ class Person:
             self.trouble.append(f"console: {message.text[:300]}")
 
     def _on_response(self, response: Response) -> None:
-        # A server that a test stops says so (503, when to come again): the page's to bear.
-        is_restarting = response.status == 503 and response.headers.get("retry-after") == "3"
+        # A server that the test ends says so (503, when to come again): the page's to bear.
+        is_restarting = response.status == 503 and self.server.was_ended
         if response.status >= 500 and not is_restarting:
             self.trouble.append(f"{response.status} from {response.url.split('?')[0]}")
 

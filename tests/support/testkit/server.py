@@ -83,6 +83,7 @@ class AislecastServer:
             environ: more variables, or others.
         """
         self.data = data
+        self.was_ended = False
         self.port, self.rtc_port, self.rtc_tcp_port = free_port(), free_port(), free_port()
         self.url = f"{scheme}://{address}:{self.port}"
         self.ws_url = self.url.replace("http", "ws", 1)
@@ -148,6 +149,7 @@ class AislecastServer:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process is not None, "the server runs"
+        self.was_ended = True
         self._process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
