@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES = 65_535
 # DTLS inside ICE checks: the draft's name, libwebrtc's since M155, and the one before. The engine
-# answers each check as it asks; the peer does it only where our answer has the option too.
+# answers each check as it asks: a Chromium that does it was seen to ask without our option as well.
 CARRIAGE_OPTIONS = frozenset({"sped", "googspedv1", "goog-sped-v1"})
 
 
