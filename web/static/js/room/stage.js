@@ -4,10 +4,10 @@ import { openInvite } from "../home/invite.js";
 import { byId } from "../lib/dom.js";
 import { keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
-import { clockLength } from "../lib/when.js";
 import { stayAwake } from "../media/awake.js";
 import { livekit } from "../media/livekit.js";
 import { canShareScreen } from "../media/permission.js";
+import { arrive } from "./arrive.js";
 import { showAlone } from "./alone.js";
 import { Chat } from "./chat.js";
 import { hideWhenIdle } from "./chrome.js";
@@ -155,14 +155,9 @@ byId("more").addEventListener("click", () => {
  * @param {import("./entrance.js").Wish} wish
  * @param {import("./entrance.js").Entrance} entrance
  */
-export async function enter({ name, tracks, microphone, seats }, entrance) {
-  entrance.follow(session);
-  await session.enter(name, seats);
-  entrance.hide();
-  document.body.classList.add("dark");
-  stage.hidden = false;
-  const began = performance.now();
-  setInterval(() => { byId("clock").textContent = clockLength((performance.now() - began) / 1000); }, 1000);
+export async function enter(wish, entrance) {
+  await arrive(wish, entrance, session);
+  const { tracks, microphone } = wish;
   stayAwake(page.awake_film);
   hideWhenIdle(stage, () => Boolean(panel.shown) || isMenuOpen() || Boolean(document.querySelector("dialog[open]")));
   listenForKeys(shortcuts);

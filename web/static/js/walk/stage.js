@@ -4,12 +4,12 @@ import { byId, setIcon, setText } from "../lib/dom.js";
 import { keep, recall } from "../lib/kept.js";
 import { page, t } from "../lib/page.js";
 import { announce, note } from "../lib/say.js";
-import { clockLength } from "../lib/when.js";
 import { stayAwake } from "../media/awake.js";
 import { livekit } from "../media/livekit.js";
 import { helpKey, troubleOf } from "../media/permission.js";
 import { SHELF } from "../media/preview.js";
 import { hideWhenIdle } from "../room/chrome.js";
+import { arrive } from "../room/arrive.js";
 import { playVoices, showCover, showSoundUnlock } from "../room/cover.js";
 import { openDeviceMenu } from "../room/devices_menu.js";
 import { isMenuOpen, openMenu } from "../room/menu.js";
@@ -133,14 +133,9 @@ byId("more").addEventListener("click", () => openMenu(byId("more"), [
  * @param {import("../room/entrance.js").Wish} wish
  * @param {import("../room/entrance.js").Entrance} entrance
  */
-export async function enter({ name, tracks, seats, isShelf: beginsAsShelf }, entrance) {
-  entrance.follow(session);
-  await session.enter(name, seats);
-  entrance.hide();
-  document.body.classList.add("dark");
-  stage.hidden = false;
-  const began = performance.now();
-  setInterval(() => setText(byId("clock"), clockLength((performance.now() - began) / 1000)), 1000);
+export async function enter(wish, entrance) {
+  await arrive(wish, entrance, session);
+  const { tracks, isShelf: beginsAsShelf } = wish;
   stayAwake(page.awake_film);
   hideWhenIdle(stage, () => isMenuOpen() || !byId("camera-off").hidden);
   room.startAudio().catch(() => {});
